@@ -1,0 +1,1 @@
+"""The compiled bar simulator, its metrics and its report."""

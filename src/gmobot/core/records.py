@@ -1,0 +1,68 @@
+"""The fixed layouts that cross the border of the compiled core.
+
+They are NumPy structured types, so that a batch is an array of them, a live call takes one-element
+records of the very same type, and the bytes of one can be journaled and fed back later.
+All prices are ticks, sizes lots, money micro-yen (``_uyen``), times nanoseconds UTC.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+
+BAR: Final = np.dtype(
+    [
+        ("open_time", "i8"),
+        ("open", "i8"),
+        ("high", "i8"),
+        ("low", "i8"),
+        ("close", "i8"),
+        ("volume", "i8"),  # lots matched, each match counted once
+        ("flags", "i8"),
+    ],
+    align=True,
+)
+"""A closed bar. An interval without a trade has no bar."""
+
+BAR_GAP_BEFORE: Final = 1
+"""Data is missing before this bar: not "no trades" but "we do not know"."""
+BAR_LATE: Final = 2
+"""Arrived late (warm-up, gap repair): updates state, never opens a position."""
+
+ACCOUNT: Final = np.dtype(
+    [
+        ("position", "i8"),  # lots we own; negative is short (leverage)
+        ("cost_uyen", "i8"),  # what the open position was bought for, fees apart
+        ("cash_uyen", "i8"),  # our own quote money
+        ("equity_uyen", "i8"),  # cash + position at the bar's close
+        ("peak_equity_uyen", "i8"),  # highest equity so far, adjusted by cash flows
+        ("day_start_equity_uyen", "i8"),  # at 06:00 JST, adjusted by cash flows
+        ("wallet_drift_uyen", "i8"),  # exchange balance minus our ledger
+        ("last_trade_pnl_uyen", "i8"),  # of the last closed trade, after fees
+        ("closed_trades", "i8"),  # trades closed so far
+        ("other_positions", "i8"),  # open positions in the account's other symbols
+        ("other_gross_uyen", "i8"),  # their worth
+    ],
+    align=True,
+)
+"""The account as the core sees it when a bar closes. It comes from the ledger, never from the core."""
+
+DESIRED: Final = np.dtype(
+    [
+        ("target", "i8"),  # lots to hold
+        ("stop", "i8"),  # trigger in ticks, 0 for none
+        ("take_profit", "i8"),  # price in ticks, 0 for none
+        ("max_holding_bars", "i8"),  # 0 for no limit
+        ("action", "i8"),  # what the strategy asked for: 1 buy, -1 sell, 0 hold
+        ("confidence", "f8"),  # 0 to 1
+        ("reasons", "i8"),  # a set, see core.reasons
+        ("risk_status", "i8"),  # 0 ok, 1 degraded, 2 abort
+    ],
+    align=True,
+)
+"""What the account should look like: the order manager converges the exchange to it."""
+
+RISK_OK: Final = 0
+RISK_DEGRADED: Final = 1
+RISK_ABORT: Final = 2

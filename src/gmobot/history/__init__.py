@@ -1,0 +1,1 @@
+"""Market data on disk: reading, checking, and saying clearly what is wrong with it."""

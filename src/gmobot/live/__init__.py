@@ -1,0 +1,1 @@
+"""The daemon: feed, decision thread, order manager, reconciliation, supervisor, state."""

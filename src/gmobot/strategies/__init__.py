@@ -1,0 +1,1 @@
+"""Strategies: the declaration, the loader with its compile cache, and examples worth copying."""

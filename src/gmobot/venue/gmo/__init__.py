@@ -1,0 +1,1 @@
+"""GMO Coin, as its own reference describes it: the one client of the house."""

@@ -1,0 +1,1 @@
+"""Health, metrics, API and the first page, over HTTP."""
