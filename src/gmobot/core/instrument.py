@@ -156,8 +156,8 @@ class Instrument:
     def _whole(self, value: Decimal, grid: Decimal, what: str, limit: int | None) -> int:
         if not value.is_finite() or (limit is not None and not 0 <= value <= limit):
             raise InstrumentError(f"{self.symbol}: {what} {value} is out of range")
-        count = Fraction(value) / Fraction(grid)
-        if count.denominator != 1:
+        count, rest = divmod(value, grid)
+        if rest:
             raise InstrumentError(f"{self.symbol}: {what} {value} is not a multiple of {grid}")
         return int(count)
 

@@ -43,10 +43,70 @@ ACCOUNT: Final = np.dtype(
         ("closed_trades", "i8"),  # trades closed so far
         ("other_positions", "i8"),  # open positions in the account's other symbols
         ("other_gross_uyen", "i8"),  # their worth
+        ("pending", "i8"),  # lots of our entries that may still fill
+        ("halted", "i8"),  # 1 while a latched halt forbids new exposure
     ],
     align=True,
 )
 """The account as the core sees it when a bar closes. It comes from the ledger, never from the core."""
+
+PRICE_BAR: Final = np.dtype(
+    [("time", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"), ("volume", "f8")],
+    align=True,
+)
+"""A bar as a strategy sees it: yen and coins, in floats."""
+
+ENGINE: Final = np.dtype(
+    [
+        ("bars", "i8"),  # bars seen since the state was new
+        ("closed_trades", "i8"),  # as of the last bar
+        ("cooldown", "i8"),  # bars left in which no position opens
+        ("target", "i8"),  # the plan: lots
+        ("stop", "i8"),  # the plan: trigger in ticks
+        ("take_profit", "i8"),  # the plan: price in ticks
+        ("max_holding_bars", "i8"),  # the plan: 0 for no limit
+        ("held_bars", "i8"),  # bars the position has been open
+        ("last_close", "i8"),  # ticks
+        ("fast_range", "f8"),  # short mean of the true range, in ticks
+        ("slow_range", "f8"),  # long mean of the true range, in ticks
+        ("mean_volume", "f8"),  # long mean of the volume, in lots
+    ],
+    align=True,
+)
+"""What the engine remembers of one symbol between bars."""
+
+SETTINGS: Final = np.dtype(
+    [
+        ("price_numerator", "i8"),  # yen = ticks x numerator / denominator
+        ("price_denominator", "i8"),
+        ("size_numerator", "i8"),  # coins = lots x numerator / denominator
+        ("size_denominator", "i8"),
+        ("unit_uyen", "i8"),  # one lot at one tick
+        ("min_lots", "i8"),
+        ("max_lots", "i8"),
+        ("taker_fee_ppm", "i8"),
+        ("maker_fee_ppm", "i8"),
+        ("fee_rounding", "i8"),
+        ("warmup_bars", "i8"),
+        ("min_confidence", "f8"),
+        ("cooldown_bars", "i8"),
+        ("max_positions", "i8"),
+        ("volatility_spike_ratio", "f8"),
+        ("thin_volume_ratio", "f8"),
+        ("sizing", "i8"),  # 0 fixed, 1 risk fraction
+        ("fixed_lots", "i8"),
+        ("risk_fraction_ppm", "i8"),
+        ("max_drawdown_ppm", "i8"),  # limits: 0 is off
+        ("daily_loss_limit_uyen", "i8"),
+        ("max_position_lots", "i8"),
+        ("max_trade_loss_uyen", "i8"),
+        ("max_leverage_ppm", "i8"),
+        ("max_wallet_drift_uyen", "i8"),
+        ("close_on_abort", "i8"),
+    ],
+    align=True,
+)
+"""Everything the engine is told once: the instrument, filters, sizing and limits."""
 
 DESIRED: Final = np.dtype(
     [

@@ -1,0 +1,150 @@
+"""One closed bar in, one desired state out.
+
+::
+
+    bar ─▶ observe ─▶ the strategy's decide ─▶ conclude ─▶ desired
+              │                                   ▲
+              └─ regime, counters                 └─ account, plan, filters, sizing, guards
+
+A loop module generated per strategy calls the three in this order, in the simulator and live alike.
+"""
+
+from __future__ import annotations
+
+import math
+
+from gmobot.core.compiled import compiled
+from gmobot.core.exits import clear, held_too_long, settle
+from gmobot.core.reasons import (
+    BELOW_MIN_CONFIDENCE,
+    COOLDOWN_ACTIVE,
+    MAX_HOLDING_REACHED,
+    MAX_POSITIONS_REACHED,
+    NO_SETUP,
+    STALE_BAR,
+    THIN_LIQUIDITY,
+    VOLATILITY_SPIKE,
+    WARMING_UP,
+)
+from gmobot.core.records import BAR_LATE, RISK_ABORT, RISK_OK
+from gmobot.core.risk import assess
+from gmobot.core.sizing import entry_lots
+
+# mypy: disable-error-code="no-untyped-def"
+# ruff: noqa: ANN001, ANN201, ANN202
+
+_FAST_RANGE = 2.0 / (5 + 1)
+_SLOW_RANGE = 2.0 / (100 + 1)
+_REGIME_BARS = 100
+"""The regime filters stay silent until their long means have seen this many bars."""
+
+
+@compiled
+def observe(engine, bar, settings, shown):
+    """Take note of a bar and fill ``shown``, the PRICE_BAR the strategy gets to see."""
+    top, bottom = bar.high, bar.low
+    if engine.bars > 0:
+        top, bottom = max(top, engine.last_close), min(bottom, engine.last_close)
+    true_range = float(top - bottom)
+    if engine.bars == 0:
+        engine.fast_range = engine.slow_range = true_range
+        engine.mean_volume = float(bar.volume)
+    else:
+        engine.fast_range += (true_range - engine.fast_range) * _FAST_RANGE
+        engine.slow_range += (true_range - engine.slow_range) * _SLOW_RANGE
+        engine.mean_volume += (bar.volume - engine.mean_volume) * _SLOW_RANGE
+    engine.last_close = bar.close
+    engine.bars += 1
+    numerator, denominator = settings.price_numerator, settings.price_denominator
+    shown.time = bar.open_time
+    shown.open = bar.open * numerator / denominator
+    shown.high = bar.high * numerator / denominator
+    shown.low = bar.low * numerator / denominator
+    shown.close = bar.close * numerator / denominator
+    shown.volume = bar.volume * settings.size_numerator / settings.size_denominator
+
+
+@compiled
+def conclude(engine, bar, account, settings, decision, desired):
+    """Turn the strategy's decision into the desired state of the symbol."""
+    action, confidence, reasons, stop, take_profit, max_holding = decision
+    closed = settle(engine, account, settings)
+    status, risk_reasons = assess(account, settings, bar.close, closed)
+    if account.position != 0:
+        if held_too_long(engine):
+            engine.target = 0
+            reasons |= MAX_HOLDING_REACHED
+        elif action < 0:
+            engine.target = 0
+    elif action > 0 and account.pending == 0:
+        blocked = _entry_block(engine, bar, account, settings, confidence)
+        if status == RISK_OK and blocked == 0 and account.halted == 0:
+            reasons |= _enter(engine, bar, account, settings, stop, take_profit, max_holding)
+        reasons |= blocked
+    if status == RISK_ABORT and settings.close_on_abort != 0:
+        engine.target = 0
+    desired.target = engine.target
+    desired.stop = engine.stop
+    desired.take_profit = engine.take_profit
+    desired.max_holding_bars = engine.max_holding_bars
+    desired.action = action
+    desired.confidence = confidence
+    desired.reasons = reasons | risk_reasons
+    desired.risk_status = status
+
+
+@compiled
+def _enter(engine, bar, account, settings, stop, take_profit, max_holding):
+    """Plan an entry. Returns reasons to add: why there is no plan, or none."""
+    stop_ticks = _ticks_down(stop, settings)
+    target_ticks = _ticks_up(take_profit, settings)
+    wrong_stop = stop != 0.0 and not 0 < stop_ticks < bar.close
+    wrong_target = take_profit != 0.0 and target_ticks <= bar.close
+    lots = entry_lots(account, settings, bar.close, stop_ticks)
+    if wrong_stop or wrong_target or lots == 0:
+        return NO_SETUP
+    clear(engine)
+    engine.target = lots
+    engine.stop = stop_ticks
+    engine.take_profit = target_ticks
+    engine.max_holding_bars = max_holding
+    return 0
+
+
+@compiled
+def _entry_block(engine, bar, account, settings, confidence):
+    """Return the filters that keep this bar from opening a position."""
+    blocked = 0
+    if bar.flags & BAR_LATE:
+        blocked |= STALE_BAR
+    if engine.bars <= settings.warmup_bars:
+        blocked |= WARMING_UP
+    if not confidence >= settings.min_confidence:
+        blocked |= BELOW_MIN_CONFIDENCE
+    if engine.cooldown > 0:
+        blocked |= COOLDOWN_ACTIVE
+    if account.other_positions >= settings.max_positions:
+        blocked |= MAX_POSITIONS_REACHED
+    if engine.bars > _REGIME_BARS:
+        ratio = settings.volatility_spike_ratio
+        if ratio > 0.0 and engine.fast_range > engine.slow_range * ratio:
+            blocked |= VOLATILITY_SPIKE
+        if bar.volume < engine.mean_volume * settings.thin_volume_ratio:
+            blocked |= THIN_LIQUIDITY
+    return blocked
+
+
+@compiled
+def _ticks_down(price, settings):
+    """Return a price in ticks, rounded down: a long position's stop moves away from the market."""
+    if not 0.0 < price < 1.0e15:
+        return 0
+    return int(math.floor(price * settings.price_denominator / settings.price_numerator))
+
+
+@compiled
+def _ticks_up(price, settings):
+    """Return a price in ticks, rounded up: a long position's target moves away from the market."""
+    if not 0.0 < price < 1.0e15:
+        return 0
+    return int(math.ceil(price * settings.price_denominator / settings.price_numerator))

@@ -1,0 +1,295 @@
+"""Our own books: which orders are ours, what filled, what we own, what it is worth.
+
+Memory and disk move together: a change is applied here at once, synchronously, and its commit is queued
+on the one writer in the same order. The exception is a new intent, which exists here only after its
+commit, because its request may not leave before. If a commit fails the books are no longer to be
+trusted against the disk and the daemon stops; the exchange's records repair them at the next start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gmobot.clock import Clock
+from gmobot.core.instrument import Instrument, InstrumentError, to_uyen, to_yen
+from gmobot.errors import FatalError
+from gmobot.live.intents import Fill, Intent, IntentState, Purpose
+from gmobot.live.ledger import SymbolLedger
+from gmobot.live.store import Event, Saved, Store
+from gmobot.venue.models import Execution, OrderType, Side
+
+_ENDED_KEPT = 1_000
+
+
+@dataclass(slots=True)
+class Counts:
+    """What happened so far, over all runs on this database."""
+
+    orders: int = 0
+    fills: int = 0
+
+
+@dataclass(slots=True)
+class SymbolBooks:
+    """The books of one symbol."""
+
+    instrument: Instrument
+    ledger: SymbolLedger
+    open: dict[int, Intent] = field(default_factory=dict)
+    used_decision: int = 0
+
+
+class Books:
+    """The account's books, keyed by symbol."""
+
+    def __init__(self, instruments: Mapping[str, Instrument], store: Store, clock: Clock, saved: Saved) -> None:
+        self._store = store
+        self._clock = clock
+        self._symbols = {
+            symbol: SymbolBooks(instrument, SymbolLedger.restore(instrument, saved.ledgers.get(symbol)))
+            for symbol, instrument in instruments.items()
+        }
+        self._intent_of_order: dict[int, Intent] = {}
+        self._ended: dict[int, Intent] = {}
+        self._known_orders: set[int] = set(saved.known_orders)
+        self._booked: set[int] = set(saved.known_executions)
+        self._foreign: set[int] = set(saved.foreign_orders)
+        self.counts = Counts(saved.counts["orders"], saved.counts["fills"])
+        for symbol, decision_id in saved.used_decisions:
+            if symbol in self._symbols:
+                self._symbols[symbol].used_decision = decision_id
+        for intent in saved.open_intents:
+            self._remember(intent)
+
+    @property
+    def symbols(self) -> Iterable[str]:
+        """The symbols these books cover."""
+        return self._symbols
+
+    def instrument(self, symbol: str) -> Instrument:
+        """Return a symbol's arithmetic."""
+        return self._symbols[symbol].instrument
+
+    def ledger(self, symbol: str) -> SymbolLedger:
+        """Return a symbol's ledger; read it, never change it."""
+        return self._symbols[symbol].ledger
+
+    def position(self, symbol: str) -> int:
+        """Return the lots we own, as booked."""
+        return self._symbols[symbol].ledger.position
+
+    def open_intents(self, symbol: str) -> tuple[Intent, ...]:
+        """Return our orders that are not final, oldest first."""
+        return tuple(self._symbols[symbol].open.values())
+
+    def unresolved(self, symbol: str | None = None) -> list[Intent]:
+        """Return the intents whose outcome is unknown."""
+        chosen = self._symbols.values() if symbol is None else (self._symbols[symbol],)
+        return [intent for books in chosen for intent in books.open.values() if intent.state.is_unresolved]
+
+    def by_order(self, order_id: int) -> Intent | None:
+        """Return our order with this id, while it is open or not long ended."""
+        return self._intent_of_order.get(order_id) or self._ended.get(order_id)
+
+    def is_ours(self, order_id: int) -> bool:
+        """Return whether this id belongs to an order of ours, ended ones included."""
+        return order_id in self._known_orders
+
+    def is_foreign(self, order_id: int) -> bool:
+        """Return whether this id is known to belong to somebody else."""
+        return order_id in self._foreign
+
+    def is_booked(self, execution_id: int) -> bool:
+        """Return whether this execution is in the ledger."""
+        return execution_id in self._booked
+
+    def entry_used(self, symbol: str, decision_id: int) -> bool:
+        """Return whether this decision, or a later one, has had its entry order."""
+        return decision_id <= self._symbols[symbol].used_decision
+
+    async def add(self, draft: Intent) -> Intent:
+        """Commit a new intent. Only after this returns may its request leave."""
+        instrument = self.instrument(draft.symbol)
+        intent = await self._store.add_intent(draft, lambda made: Event("order_intent", order_fields(made, instrument)))
+        self._remember(intent)
+        self.counts.orders += 1
+        if intent.purpose is Purpose.ENTRY:
+            self._symbols[intent.symbol].used_decision = intent.decision_id
+        return intent
+
+    async def acknowledge(self, intent: Intent, order_id: int, *, resolved: bool = False) -> Intent:
+        """The exchange has it under this id, by its reply or (``resolved``) by evidence found later."""
+        changed = self._replace(intent, state=IntentState.ACKNOWLEDGED, order_id=order_id, unknown_since_ns=0)
+        fields = self._fields(changed)
+        names = ("order_resolved",) if resolved else ("order_submitted", "order_acknowledged")
+        await self._store.update_intent(changed, [Event(name, fields) for name in names])
+        return changed
+
+    async def unknown(self, intent: Intent, detail: str) -> Intent:
+        """The reply was lost: from now on it counts as worst-case exposure."""
+        changed = self._replace(intent, state=IntentState.UNKNOWN, unknown_since_ns=self._clock.now_ns(), detail=detail)
+        await self._store.update_intent(changed, [Event("order_outcome_unknown", self._fields(changed))])
+        return changed
+
+    async def reject(self, intent: Intent, detail: str, *, resolved: bool = False) -> Intent:
+        """Nothing came of it: refused, never sent, or (``resolved``) its absence is established."""
+        changed = self._replace(intent, state=IntentState.REJECTED, detail=detail)
+        await self._store.update_intent(changed, [Event("order_resolved" if resolved else "order_rejected", self._fields(changed))])
+        return changed
+
+    async def working(self, intent: Intent) -> Intent:
+        """It was seen at the exchange."""
+        if intent.state is not IntentState.ACKNOWLEDGED:
+            return intent
+        changed = self._replace(intent, state=IntentState.WORKING)
+        await self._store.update_intent(changed, [])
+        return changed
+
+    async def end(self, intent: Intent, state: IntentState, detail: str) -> Intent:
+        """It can no longer fill, and everything that filled is booked."""
+        if intent.state.is_final:
+            return intent
+        changed = self._replace(intent, state=state, detail=detail)
+        await self._store.update_intent(changed, [Event("order_cancelled", self._fields(changed))])
+        return changed
+
+    async def book(self, execution: Execution) -> Intent | None:
+        """Book an execution of one of our orders (see :meth:`by_order`), exactly once.
+
+        Returns:
+            The order's new standing, or ``None`` when it was booked before.
+
+        Raises:
+            FatalError: The exchange reports more than was ordered, or an amount our arithmetic cannot hold.
+        """
+        if execution.execution_id in self._booked:
+            return None
+        intent = self._intent_of_order.get(execution.order_id) or self._ended[execution.order_id]
+        fill = self._fill(execution, intent)
+        executed = intent.executed_lots + fill.lots
+        if executed > intent.lots:
+            raise FatalError(f"order {execution.order_id}: the exchange reports {executed} lots of {intent.lots} executed")
+        self._booked.add(fill.execution_id)
+        self.counts.fills += 1
+        state = intent.state if intent.state.is_final else IntentState.WORKING
+        if executed == intent.lots:
+            state = IntentState.FILLED
+        changed = self._replace(intent, state=state, executed_lots=executed)
+        ledger = self.ledger(fill.symbol)
+        ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen)
+        events = [Event("fill", self._fill_fields(fill, changed)), Event("position_changed", self._position_fields(fill.symbol))]
+        await self._store.book(fill, changed, ledger.to_dict(), {}, events)
+        return changed
+
+    async def note_foreign(self, order_id: int, symbol: str, evidence: str) -> bool:
+        """Remember an order that is not ours. Returns whether it is news."""
+        if order_id in self._foreign:
+            return False
+        self._foreign.add(order_id)
+        fields = {"reason": "foreign_order", "order_id": order_id, "symbol": symbol, "evidence": evidence}
+        await self._store.add_foreign(order_id, symbol, Event("error", fields))
+        return True
+
+    def _fill(self, execution: Execution, intent: Intent) -> Fill:
+        instrument = self.instrument(intent.symbol)
+        try:
+            return Fill(
+                execution_id=execution.execution_id,
+                order_id=execution.order_id,
+                intent_id=intent.intent_id,
+                symbol=intent.symbol,
+                side=execution.side,
+                lots=instrument.lots(execution.size),
+                ticks=instrument.ticks(execution.price),
+                fee_uyen=to_uyen(execution.fee_jpy),
+                at_ns=execution.at_ns,
+            )
+        except InstrumentError as error:
+            raise FatalError(f"execution {execution.execution_id} cannot be booked: {error}") from None
+
+    def _remember(self, intent: Intent) -> None:
+        books = self._symbols.get(intent.symbol)
+        if books is None:
+            raise FatalError(
+                f"{intent.symbol} has an open order (intent {intent.intent_id}) from an earlier run but is not configured; "
+                "add it to instruments, or cancel the order at the exchange and restart"
+            )
+        books.open[intent.intent_id] = intent
+        if intent.order_id is not None:
+            self._intent_of_order[intent.order_id] = intent
+            self._known_orders.add(intent.order_id)
+
+    def _replace(self, intent: Intent, **changes: Any) -> Intent:
+        # The caller's copy may be older than a fill that was booked meanwhile.
+        current = self._symbols[intent.symbol].open.get(intent.intent_id, intent)
+        changed = msgspec.structs.replace(current, updated_ns=self._clock.now_ns(), **changes)
+        if not changed.state.is_final:
+            self._remember(changed)
+            return changed
+        self._symbols[changed.symbol].open.pop(changed.intent_id, None)
+        if changed.order_id is not None:
+            self._intent_of_order.pop(changed.order_id, None)
+            self._ended[changed.order_id] = changed
+            while len(self._ended) > _ENDED_KEPT:
+                del self._ended[next(iter(self._ended))]
+        return changed
+
+    def _fields(self, intent: Intent) -> dict[str, Any]:
+        return order_fields(intent, self.instrument(intent.symbol))
+
+    def _fill_fields(self, fill: Fill, intent: Intent) -> dict[str, Any]:
+        instrument = self.instrument(fill.symbol)
+        return {
+            "symbol": fill.symbol,
+            "intent_id": fill.intent_id,
+            "order_id": fill.order_id,
+            "execution_id": fill.execution_id,
+            "purpose": intent.purpose.value,
+            "side": fill.side.value,
+            "size": str(instrument.size(fill.lots)),
+            "price": str(instrument.price(fill.ticks)),
+            "fee_jpy": str(to_yen(fill.fee_uyen)),
+        }
+
+    def _position_fields(self, symbol: str) -> dict[str, Any]:
+        ledger, instrument = self.ledger(symbol), self.instrument(symbol)
+        return {
+            "symbol": symbol,
+            "position": str(instrument.size(ledger.position)),
+            "cost_jpy": str(to_yen(ledger.cost_uyen)),
+            "closed_trades": ledger.closed_trades,
+        }
+
+
+def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:
+    """Return what the audit log says of an order."""
+    fields: dict[str, Any] = {
+        "intent_id": intent.intent_id,
+        "symbol": intent.symbol,
+        "purpose": intent.purpose.value,
+        "side": intent.side.value,
+        "type": intent.type.value,
+        "size": str(instrument.size(intent.lots)),
+        "executed_size": str(instrument.size(intent.executed_lots)),
+        "state": intent.state.value,
+        "decision_id": intent.decision_id,
+    }
+    if intent.type is not OrderType.MARKET:
+        fields["price"] = str(instrument.price(intent.price))
+    if intent.order_id is not None:
+        fields["order_id"] = intent.order_id
+    if intent.detail:
+        fields["detail"] = intent.detail
+    return fields
+
+
+def matches(intent: Intent, *, side: Side, type_: OrderType, size: Decimal, price: Decimal | None, instrument: Instrument) -> bool:
+    """Return whether an order at the exchange looks exactly like what we meant to send."""
+    if (side, type_, size) != (intent.side, intent.type, instrument.size(intent.lots)):
+        return False
+    return intent.type is OrderType.MARKET or price == instrument.price(intent.price)

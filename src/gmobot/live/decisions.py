@@ -1,0 +1,181 @@
+"""One closed bar in, one desire out: the live caller of the compiled core, for one symbol.
+
+The call runs on the decision thread with a deadline. A strategy that hangs is latched out: it is never
+called again in this run, no position is opened, and exits, stops and controls go on without it. Bar,
+account, decision and the core's new state are committed together, so a restart continues exactly here
+and any run can be fed to the core again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gmobot.clock import NS_PER_SECOND, Clock, iso_utc
+from gmobot.core.instrument import Instrument
+from gmobot.core.records import BAR_LATE
+from gmobot.live.account import Account
+from gmobot.live.desire import Desire
+from gmobot.live.store import EngineRow, Event, JournalRow, Store
+from gmobot.live.workers import Worker
+from gmobot.ops.telemetry import Telemetry
+from gmobot.strategies.program import DecisionCore, Desired
+
+_QUEUE = 10_000
+ACTIONS = {1: "buy", -1: "sell", 0: "hold"}
+
+
+class SymbolDecisions:
+    """Decides for one symbol."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        core: DecisionCore,
+        *,
+        bar_seconds: int,
+        account: Account,
+        store: Store,
+        worker: Worker,
+        clock: Clock,
+        telemetry: Telemetry,
+        deadline_seconds: float,
+        settled: Callable[[], bool],
+        decided: Callable[[Desire, Desired], None],
+    ) -> None:
+        """Make a decider.
+
+        Args:
+            instrument: The symbol's arithmetic.
+            core: The compiled core with its state.
+            bar_seconds: Length of a bar.
+            account: What the core is told of the account.
+            store: Where decisions are kept.
+            worker: The decision thread.
+            clock: Wall time.
+            telemetry: Counts decisions.
+            deadline_seconds: A call that takes longer hangs.
+            settled: Whether nothing but this symbol's decision stands between a bar and an order.
+            decided: Takes each new desire.
+        """
+        self._instrument = instrument
+        self._core = core
+        self._bar_ns = bar_seconds * NS_PER_SECOND
+        self._account = account
+        self._store = store
+        self._worker = worker
+        self._clock = clock
+        self._telemetry = telemetry
+        self._deadline = deadline_seconds
+        self._settled = settled
+        self._decided = decided
+        self._bars: asyncio.Queue[np.ndarray] = asyncio.Queue(_QUEUE)
+        self.hung = False
+        self.last_bar_ns = 0
+        self.last: Desired | None = None
+        self.bars = 0
+
+    def put(self, bars: np.ndarray) -> None:
+        """Queue closed bars, oldest first."""
+        self._bars.put_nowait(bars)
+
+    def restore(self, row: EngineRow | None) -> bool:
+        """Continue from a stored state. Returns whether there was one that fits this program."""
+        if row is None or row.program != self._core.program.source_hash:
+            return False
+        self._core.load(row.state)
+        desire = json.loads(row.desired)
+        self.last_bar_ns = row.bar_open_ns
+        # The bar is old news: it shapes what we hold, and opens nothing.
+        self._decided_from_disk = Desire(**(desire | {"may_open": False}))
+        return True
+
+    def restored_desire(self) -> Desire | None:
+        """Return the desire an earlier run left."""
+        return getattr(self, "_decided_from_disk", None)
+
+    async def run(self) -> None:
+        """Decide until cancelled."""
+        while True:
+            await self.take(await self._bars.get())
+
+    async def take(self, bars: np.ndarray) -> None:
+        """Decide on closed bars, oldest first, and commit them together."""
+        if self.hung or not len(bars):
+            return
+        rows: list[JournalRow] = []
+        events: list[Event] = []
+        for position in range(len(bars)):
+            bar = bars[position : position + 1]
+            account = self._account.record(self._instrument.symbol)
+            desired = await self._step(bar, account)
+            if desired is None:
+                await self._store.emit([Event("error", {"reason": "strategy_timeout", "symbol": self._instrument.symbol})])
+                return
+            rows.append(self._journal_row(bar, account, desired))
+            if not int(bar["flags"][0]) & BAR_LATE:
+                events.append(self._event(bar, desired))
+            self._telemetry.decision(ACTIONS[desired.action])
+            self.bars += 1
+            self.last, self.last_bar_ns = desired, int(bar["open_time"][0])
+        desire = self._desire(bars[-1:], desired)
+        await self._store.save_decisions(self._engine_row(desire), rows, events)
+        self._decided(desire, desired)
+
+    async def _step(self, bar: np.ndarray, account: np.ndarray) -> Desired | None:
+        try:
+            async with asyncio.timeout(self._deadline):
+                return await self._worker.run(lambda: self._core.step(bar, account))
+        except TimeoutError:
+            self.hung = True
+            return None
+
+    def _desire(self, bar: np.ndarray, desired: Desired) -> Desire:
+        opened = int(bar["open_time"][0])
+        return Desire(
+            decision_id=opened,
+            closed_ns=opened + self._bar_ns,
+            target=desired.target,
+            stop=desired.stop,
+            take_profit=desired.take_profit,
+            may_open=not int(bar["flags"][0]) & BAR_LATE and self._settled(),
+        )
+
+    def _engine_row(self, desire: Desire) -> EngineRow:
+        return EngineRow(
+            symbol=self._instrument.symbol,
+            program=self._core.program.source_hash,
+            bar_open_ns=desire.decision_id,
+            state=self._core.dump(),
+            desired=json.dumps({name: getattr(desire, name) for name in desire.__struct_fields__}),
+        )
+
+    def _journal_row(self, bar: np.ndarray, account: np.ndarray, desired: Desired) -> JournalRow:
+        payload = {"bar": _plain(bar), "account": _plain(account), "desired": desired.to_dict()}
+        return JournalRow(kind="bar", symbol=self._instrument.symbol, payload=json.dumps(payload))
+
+    def _event(self, bar: np.ndarray, desired: Desired) -> Event:
+        instrument = self._instrument
+        return Event(
+            "decision",
+            {
+                "symbol": instrument.symbol,
+                "bar_at": iso_utc(int(bar["open_time"][0])),
+                "close": str(instrument.price(int(bar["close"][0]))),
+                "action": ACTIONS[desired.action],
+                "confidence": round(desired.confidence, 6),
+                "reason_codes": list(desired.reason_names),
+                "target_size": str(instrument.size(desired.target)),
+                "stop_price": str(instrument.price(desired.stop)) if desired.stop else None,
+                "take_profit_price": str(instrument.price(desired.take_profit)) if desired.take_profit else None,
+            },
+        )
+
+
+def _plain(record: np.ndarray) -> dict[str, Any]:
+    names = record.dtype.names or ()
+    return {name: record[name][0].item() for name in names}

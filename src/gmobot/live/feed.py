@@ -1,0 +1,152 @@
+"""From the tape to closed bars, for one symbol: gaps are mended before trading goes on, and told if not.
+
+While the stream is down, or its past has not been fetched yet, prints are held back; then the missing
+stretch is read from REST, joined with what was held, and every bar that ended in the meantime comes out
+late: it updates the strategy's state and never opens a position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock
+from gmobot.core.bars import BarBuilder
+from gmobot.core.instrument import Instrument
+from gmobot.core.records import BAR, BAR_GAP_BEFORE, BAR_LATE
+from gmobot.live.history import KLINE_INTERVALS, Match, recent_klines, recent_matches
+from gmobot.venue.gmo.rest import GmoRest
+from gmobot.venue.models import Print
+
+_MOST_PAGES = 30
+_MOST_HELD = 200_000
+_FULL_REPAIR_BARS = 2_000
+"""A gap longer than this is not mended bar by bar: the strategy warms up again."""
+
+
+class SymbolFeed:
+    """Builds one symbol's bars."""
+
+    def __init__(
+        self,
+        instrument: Instrument,
+        bar_seconds: int,
+        rest: GmoRest,
+        clock: Clock,
+        *,
+        grace_ms: int,
+        warmup_bars: int,
+        deliver: Callable[[np.ndarray], None],
+    ) -> None:
+        """Make a feed.
+
+        Args:
+            instrument: The symbol's arithmetic.
+            bar_seconds: Length of a bar.
+            rest: For history.
+            clock: Wall time.
+            grace_ms: How long after its end a bar waits for late prints.
+            warmup_bars: Bars to fetch before the first live one.
+            deliver: Takes closed bars, oldest first.
+        """
+        self._instrument = instrument
+        self._bar_ns = bar_seconds * NS_PER_SECOND
+        self._bar_seconds = bar_seconds
+        self._rest = rest
+        self._clock = clock
+        self._grace_ns = grace_ms * NS_PER_MS
+        self._warmup_bars = warmup_bars
+        self._deliver = deliver
+        self._builder = BarBuilder(bar_seconds)
+        self._held: list[Match] = []
+        self._live = False
+        self._closed_until_ns = 0
+        self.gap = False
+
+    @property
+    def live(self) -> bool:
+        """Whether bars come from the stream, without a hole behind them."""
+        return self._live
+
+    def continue_from(self, bar_open_ns: int) -> None:
+        """Take up after the last bar an earlier run decided on."""
+        self._closed_until_ns = bar_open_ns + self._bar_ns
+
+    def on_print(self, row: Print) -> None:
+        """Take a trade of the stream."""
+        match = Match(row.at_ns, self._instrument.ticks(row.price), self._instrument.lots(row.size))
+        if self._live:
+            self._builder.add(match.at_ns, match.ticks, match.lots)
+        elif len(self._held) < _MOST_HELD:
+            self._held.append(match)
+
+    def interrupt(self) -> None:
+        """The stream is down: from here on there is a hole until :meth:`repair`."""
+        self._live = False
+
+    def next_close_ns(self) -> int:
+        """Return when bars should next be closed."""
+        now = self._clock.now_ns()
+        return (now - self._grace_ns) // self._bar_ns * self._bar_ns + self._bar_ns + self._grace_ns
+
+    def close_due(self) -> None:
+        """Deliver the bars whose time is over."""
+        if not self._live:
+            return
+        until = (self._clock.now_ns() - self._grace_ns) // self._bar_ns * self._bar_ns
+        self._emit(until, flags=0)
+
+    async def repair(self) -> None:
+        """Fetch what is missing and go live.
+
+        Raises:
+            VenueError: No answer; call again.
+        """
+        now = self._clock.now_ns()
+        current = now // self._bar_ns * self._bar_ns
+        missing = (current - self._closed_until_ns) // self._bar_ns
+        if missing > max(_FULL_REPAIR_BARS, self._warmup_bars):
+            await self._warm_up(current)
+        matches, complete = await recent_matches(self._rest, self._instrument, since_ns=self._closed_until_ns, most_pages=_MOST_PAGES)
+        self._join(matches)
+        flags = BAR_LATE if complete else BAR_LATE | BAR_GAP_BEFORE
+        self.gap = not complete
+        self._emit(self._clock.now_ns() // self._bar_ns * self._bar_ns, flags=flags)
+        self._live = True
+
+    async def _warm_up(self, current: int) -> None:
+        """Start over from recent history."""
+        start = current - self._bar_ns * max(1, self._warmup_bars)
+        if self._bar_seconds in KLINE_INTERVALS and self._warmup_bars > 0:
+            # The newest kline may still miss its last trades: that one is built from prints.
+            before = current - self._bar_ns
+            bars = await recent_klines(
+                self._rest, self._instrument, bar_seconds=self._bar_seconds, count=self._warmup_bars, before_ns=before
+            )
+            if len(bars):
+                self._deliver(bars)
+                start = before
+        self._closed_until_ns = start
+        self._builder = BarBuilder(self._bar_seconds)
+
+    def _join(self, matches: list[Match]) -> None:
+        """Put fetched and held trades together; where both tell of the same stretch, the stream wins."""
+        self._builder = BarBuilder(self._bar_seconds)
+        first_held = min((match.at_ns for match in self._held), default=None)
+        fetched = [match for match in matches if first_held is None or match.at_ns < first_held]
+        held = [match for match in self._held if match.at_ns >= self._closed_until_ns]
+        self._held = []
+        for match in sorted(fetched + held, key=lambda match: match.at_ns):
+            self._builder.add(match.at_ns, match.ticks, match.lots)
+
+    def _emit(self, until_ns: int, *, flags: int) -> None:
+        if until_ns <= self._closed_until_ns:
+            return
+        bars = self._builder.close_until(until_ns)
+        self._closed_until_ns = until_ns
+        if not len(bars):
+            return
+        bars["flags"][0] |= flags & BAR_GAP_BEFORE
+        bars["flags"] |= flags & BAR_LATE
+        self._deliver(bars.astype(BAR, copy=False))

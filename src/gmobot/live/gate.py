@@ -1,0 +1,106 @@
+"""The last look before an order leaves: may this one go, now?
+
+Exits and protection pass wherever they can: only orders that could raise exposure meet every check.
+Each refusal is a reason code, so that an operator sees why nothing happened.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from decimal import Decimal
+
+from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.live.intents import Purpose
+from gmobot.live.market import Market
+from gmobot.live.plan import Place
+from gmobot.venue.models import OrderType
+
+_MINUTE_NS = 60 * NS_PER_SECOND
+
+
+@dataclass(frozen=True, slots=True)
+class GateLimits:
+    """Limits of single orders, from the risk section of the configuration."""
+
+    price_collar: Decimal
+    max_orders_per_minute: int
+    max_consecutive_rejects: int
+    max_book_age_seconds: float
+
+
+class OrderGate:
+    """Checks every order of the account before it is written down."""
+
+    def __init__(self, limits: GateLimits, clock: Clock, *, entry_bar: Callable[[], str | None]) -> None:
+        """Make a gate.
+
+        Args:
+            limits: Of single orders.
+            clock: For rates and ages.
+            entry_bar: Returns the reason code that forbids new exposure now, or ``None``: halts, guards,
+                streams, clock, disk.
+        """
+        self._limits = limits
+        self._clock = clock
+        self._entry_bar = entry_bar
+        self._sent_ns: deque[int] = deque()
+        self._rejects = 0
+
+    @property
+    def circuit_open(self) -> bool:
+        """Whether too many orders in a row were refused."""
+        return self._rejects >= self._limits.max_consecutive_rejects
+
+    def denial(self, place: Place, market: Market) -> str | None:
+        """Return why this order must not leave, or ``None``."""
+        if place.purpose is Purpose.ENTRY:
+            reason = self._entry_denial()
+            if reason is not None:
+                return reason
+        if place.type is OrderType.MARKET and not self.within_collar(place, market):
+            return "price_collar"
+        return None
+
+    def within_collar(self, place: Place, market: Market) -> bool:
+        """Return whether a fresh book would fill a market order close to its middle."""
+        age_ns = self._clock.now_ns() - market.book_at_ns
+        middle, worst = market.middle(), market.worst_price(place.side, place.lots)
+        if middle is None or worst is None or age_ns > self._limits.max_book_age_seconds * NS_PER_SECOND:
+            return False
+        return abs(worst - middle) <= middle * self._limits.price_collar
+
+    def collar_price(self, place: Place, market: Market) -> int:
+        """Return the worst price in ticks that an exit may ask for as a limit, 0 while there is no price."""
+        mark = market.mark()
+        return int(mark * (1 - self._limits.price_collar)) if mark else 0
+
+    def sent(self) -> None:
+        """Count an order that is about to leave."""
+        self._sent_ns.append(self._clock.now_ns())
+
+    def accepted(self) -> None:
+        """An order was accepted: the run of refusals is over."""
+        self._rejects = 0
+
+    def refused(self) -> None:
+        """An order was refused by the exchange."""
+        self._rejects += 1
+
+    def reset(self) -> None:
+        """An operator resumed: close the circuit again."""
+        self._rejects = 0
+
+    def _entry_denial(self) -> str | None:
+        reason = self._entry_bar()
+        if reason is not None:
+            return reason
+        if self.circuit_open:
+            return "reject_circuit_open"
+        horizon = self._clock.now_ns() - _MINUTE_NS
+        while self._sent_ns and self._sent_ns[0] <= horizon:
+            self._sent_ns.popleft()
+        if len(self._sent_ns) >= self._limits.max_orders_per_minute:
+            return "order_rate_limit"
+        return None

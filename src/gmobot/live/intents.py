@@ -1,0 +1,113 @@
+"""An intent: what we mean to send, written down before it leaves, and what became of it.
+
+::
+
+    intent ─▶ acknowledged ─▶ working ─▶ filled | cancelled | expired
+       │            ▲
+       ├─▶ rejected │            refused, never sent, or absence concluded
+       └─▶ unknown ─┘            the reply was lost
+
+``intent`` on disk means "may have been sent": the commit comes first, and no later commit could say
+exactly when the request left. After a crash it is therefore read as ``unknown``.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from gmobot.venue.models import OrderType, Side, TimeInForce
+
+
+class Purpose(StrEnum):
+    """Why an order exists."""
+
+    ENTRY = "entry"
+    """Raises exposure."""
+    EXIT = "exit"
+    PROTECT = "protect"
+    """A STOP that rests at the exchange."""
+
+
+class IntentState(StrEnum):
+    """Where an intent stands."""
+
+    INTENT = "intent"
+    UNKNOWN = "unknown"
+    ACKNOWLEDGED = "acknowledged"
+    WORKING = "working"
+    FILLED = "filled"
+    CANCELLED = "cancelled"
+    EXPIRED = "expired"
+    REJECTED = "rejected"
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing more can come of it."""
+        return self in _FINAL
+
+    @property
+    def is_unresolved(self) -> bool:
+        """Whether it may or may not exist at the exchange."""
+        return self in (IntentState.INTENT, IntentState.UNKNOWN)
+
+
+_FINAL = frozenset({IntentState.FILLED, IntentState.CANCELLED, IntentState.EXPIRED, IntentState.REJECTED})
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """One order of ours.
+
+    Attributes:
+        intent_id: Our own number; the exchange knows no client order id.
+        price: Limit or trigger price in ticks, 0 for MARKET.
+        decision_id: Open time of the bar whose decision it serves.
+        created_ns: When it was committed, by our clock.
+        unknown_since_ns: From when on its absence may count as evidence; 0 while nothing is unknown.
+    """
+
+    intent_id: int
+    symbol: str
+    purpose: Purpose
+    side: Side
+    type: OrderType
+    time_in_force: TimeInForce
+    lots: int
+    price: int
+    decision_id: int
+    created_ns: int
+    updated_ns: int
+    state: IntentState = IntentState.INTENT
+    order_id: int | None = None
+    executed_lots: int = 0
+    unknown_since_ns: int = 0
+    detail: str = ""
+
+    @property
+    def open_lots(self) -> int:
+        """Lots that may still fill."""
+        return 0 if self.state.is_final else self.lots - self.executed_lots
+
+
+class Fill(msgspec.Struct, frozen=True, kw_only=True):
+    """One execution of one of our orders, in integers."""
+
+    execution_id: int
+    order_id: int
+    intent_id: int
+    symbol: str
+    side: Side
+    lots: int
+    ticks: int
+    fee_uyen: int
+    at_ns: int
+
+
+class Latch(StrEnum):
+    """What stays until an operator takes it back, also across restarts."""
+
+    HALT = "halt"
+    PAUSE = "pause"
+    CLOSE = "close"
+    """Close what we own: the policy of an abort, or an operator's flatten."""

@@ -1,0 +1,59 @@
+"""The latest prices of one symbol, as the streams tell them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+
+from gmobot.core.instrument import Instrument
+from gmobot.venue.models import Book, Print, Side
+
+
+@dataclass(slots=True)
+class Market:
+    """Last trade and book of one symbol.
+
+    Attributes:
+        last: Price of the last trade in ticks, 0 before the first.
+        book: The last snapshot, kept as it came: most are replaced before anybody asks.
+    """
+
+    instrument: Instrument
+    last: int = 0
+    last_at_ns: int = 0
+    book: Book | None = None
+    book_at_ns: int = 0
+
+    def on_print(self, row: Print, now_ns: int) -> None:
+        """Take a trade of the tape."""
+        self.last = self.instrument.ticks(row.price)
+        self.last_at_ns = now_ns
+
+    def on_book(self, book: Book, now_ns: int) -> None:
+        """Take a snapshot; it replaces the one before."""
+        self.book = book
+        self.book_at_ns = now_ns
+
+    def middle(self) -> Decimal | None:
+        """Return the middle of the book, ``None`` while a side is empty."""
+        if self.book is None or not self.book.asks or not self.book.bids:
+            return None
+        return (self.book.asks[0].price + self.book.bids[0].price) / 2
+
+    def mark(self) -> int:
+        """Return the price in ticks that positions are valued at: last trade, else middle of the book, else 0."""
+        if self.last:
+            return self.last
+        middle = self.middle()
+        return int(middle / self.instrument.tick_size) if middle is not None else 0
+
+    def worst_price(self, side: Side, lots: int) -> Decimal | None:
+        """Return the price of the last level a market order would reach, ``None`` when the book is too thin."""
+        if self.book is None:
+            return None
+        left = self.instrument.size(lots)
+        for level in self.book.asks if side is Side.BUY else self.book.bids:
+            left -= level.size
+            if left <= 0:
+                return level.price
+        return None

@@ -1,0 +1,256 @@
+"""From what the exchange tells to our books: fills, order states, and what an unknown intent became.
+
+Evidence comes from the private stream and from queries, in any order, twice, or early: a fill may be
+told before the reply that gives its order an id. What cannot be attributed yet waits; an execution is
+booked by its id and so exactly once, whoever brings it first.
+
+Which evidence proves what:
+
+============================================  ===============================================
+evidence                                      outcome
+============================================  ===============================================
+reply with an order id                        acknowledged
+error reply                                   rejected
+connection never made                         rejected
+one order of no known owner that looks        acknowledged (adopted)
+exactly like the intent, made since
+none such, asked later than the visibility    rejected (absent)
+delay after the reply was given up
+several such                                  still unknown: a person must decide
+report of the end, and all its executed       filled, cancelled or expired
+size is booked
+============================================  ===============================================
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.core.instrument import Instrument
+from gmobot.live.books import Books, matches
+from gmobot.live.intents import Intent, IntentState
+from gmobot.venue.gmo.rest import GmoRest
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderUpdate
+
+_BATCH = 10
+"""Most ids one query may name."""
+_CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
+_FINAL_STATE = {
+    OrderStatus.FILLED: IntentState.FILLED,
+    OrderStatus.CANCELLED: IntentState.CANCELLED,
+    OrderStatus.EXPIRED: IntentState.EXPIRED,
+}
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Events of an order that nobody owns yet."""
+
+    symbol: str
+    since_ns: int
+    executions: list[Execution]
+    updates: list[Order]
+
+
+class OrderTracker:
+    """Keeps the books of one symbol's orders true to the exchange."""
+
+    def __init__(
+        self,
+        symbol: str,
+        books: Books,
+        rest: GmoRest,
+        clock: Clock,
+        *,
+        visibility_delay_seconds: float,
+        changed: Callable[[], None],
+        alarm: Callable[[str, str], Awaitable[None]],
+    ) -> None:
+        """Make a tracker.
+
+        Args:
+            symbol: Whose orders.
+            books: Where they are kept.
+            rest: For queries.
+            clock: Wall time.
+            visibility_delay_seconds: Longest time an accepted order may stay invisible to queries.
+            changed: Called after anything changed, so that orders are planned again.
+            alarm: Called with a reason code and a text when a person must look; latches a halt.
+        """
+        self._symbol = symbol
+        self._books = books
+        self._rest = rest
+        self._clock = clock
+        self._visibility_ns = int(visibility_delay_seconds * NS_PER_SECOND)
+        self._changed = changed
+        self._alarm = alarm
+        self._waiting: dict[int, Waiting] = {}
+        self._suspect: set[int] = set()
+        self.last_fill_ns = 0
+
+    @property
+    def _instrument(self) -> Instrument:
+        return self._books.instrument(self._symbol)
+
+    async def on_execution(self, execution: Execution) -> None:
+        """Take a fill from the stream or a query."""
+        if self._books.is_booked(execution.execution_id) or self._books.is_foreign(execution.order_id):
+            return
+        if self._books.by_order(execution.order_id) is None:
+            waiting = self._wait_for_owner(execution.order_id)
+            if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
+                waiting.executions.append(execution)
+            return
+        if await self._books.book(execution) is not None:
+            self.last_fill_ns = self._clock.now_ns()
+            self._changed()
+
+    async def on_update(self, update: OrderUpdate) -> None:
+        """Take an order event from the stream."""
+        order = update.order
+        if self._books.is_foreign(order.order_id):
+            return
+        intent = self._books.by_order(order.order_id)
+        if intent is None:
+            self._wait_for_owner(order.order_id).updates.append(order)
+            return
+        await self._settle(intent, order)
+
+    async def claim(self, order_id: int) -> None:
+        """An order has become ours: take what was told about it before."""
+        waiting = self._waiting.pop(order_id, None)
+        if waiting is None:
+            return
+        for execution in waiting.executions:
+            await self.on_execution(execution)
+        for order in waiting.updates:
+            await self.on_update(OrderUpdate(order=order))
+
+    def suspect(self, intent: Intent) -> None:
+        """Ask the exchange about this order at the next refresh."""
+        self._suspect.add(intent.intent_id)
+
+    async def refresh(self, *, every: bool = False) -> None:
+        """Ask the exchange about our open orders: the suspect ones, or every one.
+
+        Raises:
+            VenueError: No answer; the books are unchanged.
+        """
+        chosen = [i for i in self._books.open_intents(self._symbol) if i.order_id and (every or i.intent_id in self._suspect)]
+        for start in range(0, len(chosen), _BATCH):
+            batch = chosen[start : start + _BATCH]
+            found = {order.order_id: order for order in await self._rest.orders([i.order_id for i in batch if i.order_id])}
+            for intent in batch:
+                await self._take_answer(intent, found.get(intent.order_id or 0))
+
+    async def resolve(self) -> None:
+        """Look for what became of unknown intents.
+
+        Raises:
+            VenueError: No answer; they stay unknown.
+        """
+        unresolved = self._books.unresolved(self._symbol)
+        if not unresolved:
+            return
+        asked_ns = self._clock.now_ns()
+        strangers = await self._strangers()
+        for intent in unresolved:
+            found = [order for order in strangers if self._looks_like(order, intent)]
+            if len(found) == 1:
+                strangers.remove(found[0])
+                await self._adopt(intent, found[0])
+            elif len(found) > 1:
+                ids = ", ".join(str(order.order_id) for order in found)
+                await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
+            elif asked_ns > intent.unknown_since_ns + self._visibility_ns:
+                await self._books.reject(intent, "absent: not found after the visibility delay", resolved=True)
+                self._changed()
+
+    async def sweep_recent(self) -> None:
+        """Book what the stream may have missed, and tell foreign orders.
+
+        Raises:
+            VenueError: No answer.
+        """
+        active = await self._rest.active_orders(self._symbol)
+        for execution in await self._rest.latest_executions(self._symbol):
+            await self.on_execution(execution)
+        for order in active:
+            intent = self._books.by_order(order.order_id)
+            if intent is not None:
+                await self._settle(intent, order)
+            elif not self._books.is_foreign(order.order_id):
+                self._wait_for_owner(order.order_id)
+        await self._tell_foreign()
+
+    async def _tell_foreign(self) -> None:
+        """What still has no owner once nothing is unknown belongs to somebody else."""
+        if self._books.unresolved(self._symbol):
+            return
+        patience_ns = self._visibility_ns + _CLOCK_TOLERANCE_NS
+        for order_id, waiting in list(self._waiting.items()):
+            if self._books.by_order(order_id) is not None:
+                await self.claim(order_id)
+            elif self._clock.now_ns() - waiting.since_ns > patience_ns:
+                del self._waiting[order_id]
+                await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")
+
+    async def _strangers(self) -> list[Order]:
+        orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
+        executions = await self._rest.latest_executions(self._symbol)
+        ids = {execution.order_id for execution in executions} | set(self._waiting)
+        missing = [order_id for order_id in sorted(ids - set(orders), reverse=True) if not self._has_owner(order_id)]
+        for start in range(0, len(missing), _BATCH):
+            for order in await self._rest.orders(missing[start : start + _BATCH]):
+                orders[order.order_id] = order
+        for execution in executions:
+            await self.on_execution(execution)
+        return [order for order in orders.values() if not self._has_owner(order.order_id)]
+
+    def _has_owner(self, order_id: int) -> bool:
+        return self._books.is_ours(order_id) or self._books.is_foreign(order_id)
+
+    def _looks_like(self, order: Order, intent: Intent) -> bool:
+        if order.symbol != intent.symbol or order.created_at_ns < intent.created_ns - _CLOCK_TOLERANCE_NS:
+            return False
+        return order.time_in_force is intent.time_in_force and matches(
+            intent, side=order.side, type_=order.type, size=order.size, price=order.price, instrument=self._instrument
+        )
+
+    async def _adopt(self, intent: Intent, order: Order) -> None:
+        ours = await self._books.acknowledge(intent, order.order_id, resolved=True)
+        await self.claim(order.order_id)
+        await self._settle(ours, order)
+        self._changed()
+
+    async def _take_answer(self, intent: Intent, order: Order | None) -> None:
+        self._suspect.discard(intent.intent_id)
+        if order is not None:
+            await self._settle(intent, order)
+        elif self._clock.now_ns() - intent.updated_ns > 2 * self._visibility_ns + _CLOCK_TOLERANCE_NS:
+            await self._alarm("exchange_error", f"order {intent.order_id} is ours but the exchange no longer knows it")
+
+    async def _settle(self, intent: Intent, order: Order) -> None:
+        """Bring our order to where the exchange says it stands; its end counts only once all fills are booked."""
+        reported = self._instrument.lots(order.executed_size)
+        current = self._books.by_order(order.order_id)
+        if current is None or current.state.is_final:
+            return
+        if reported > current.executed_lots:
+            for execution in await self._rest.executions(order.order_id):
+                await self.on_execution(execution)
+            current = self._books.by_order(order.order_id)
+            if current is None or current.state.is_final:
+                return
+        if not order.status.is_final:
+            await self._books.working(current)
+        elif current.executed_lots == reported:
+            await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
+            self._changed()
+        else:
+            self._suspect.add(intent.intent_id)
+
+    def _wait_for_owner(self, order_id: int) -> Waiting:
+        return self._waiting.setdefault(order_id, Waiting(self._symbol, self._clock.now_ns(), [], []))
