@@ -1,0 +1,168 @@
+"""The exchange's things in GMO Coin's words: JSON-ready rows and frames, and error bodies.
+
+Source: reference/gmo-coin-api.md §1, §4, §5, §7, §8.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+
+from gmobot.clock import iso_utc
+from gmobot.core.instrument import Instrument, to_yen
+from gmobot.emulator.book import OrderBook
+from gmobot.emulator.ledger import Execution, Order
+from gmobot.emulator.market import Trade
+from gmobot.venue.transport import Reply
+
+_NO_TIME = frozenset({2, 4, 5})
+"""Body statuses whose captured replies carry no ``responsetime``."""
+_JSON = {"Content-Type": "application/json"}
+
+
+def number(value: Decimal) -> str:
+    """Return a decimal as the exchange writes it: no exponent, no padding."""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
+
+
+def success(data: Any, now_ns: int) -> Reply:  # noqa: ANN401
+    """Return a reply that carries data (``None``: a reply without the key)."""
+    body: dict[str, Any] = {"status": 0}
+    if data is not None:
+        body["data"] = data
+    return Reply(200, msgspec.json.encode(body | {"responsetime": iso_utc(now_ns)}), _JSON)
+
+
+def failure(code: str, text: str, now_ns: int, *, status: int = 1, http: int = 200) -> Reply:
+    """Return an error reply."""
+    body: dict[str, Any] = {"status": status, "messages": [{"message_code": code, "message_string": text}]}
+    if status not in _NO_TIME:
+        body["responsetime"] = iso_utc(now_ns)
+    return Reply(http, msgspec.json.encode(body), _JSON)
+
+
+def paged(rows: list[dict[str, Any]], page: int, count: int) -> dict[str, Any]:
+    """Return one page of rows; an empty result is ``{}``."""
+    chosen = rows[(page - 1) * count : page * count]
+    return {"pagination": {"currentPage": page, "count": count}, "list": chosen} if chosen else {}
+
+
+def order_row(order: Order, instrument: Instrument, *, with_cancel_type: bool) -> dict[str, Any]:
+    """Return an order as REST shows it."""
+    row: dict[str, Any] = {
+        "rootOrderId": order.order_id,
+        "orderId": order.order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "orderType": "NORMAL",
+        "executionType": order.execution_type,
+        "settleType": "OPEN",
+        "size": number(instrument.size(order.lots)),
+        "executedSize": number(instrument.size(order.executed)),
+        "price": number(instrument.price(order.price)),
+        "losscutPrice": "0",
+        "status": order.status,
+        "timeInForce": order.time_in_force,
+        "timestamp": iso_utc(order.at_ns),
+    }
+    if with_cancel_type and order.cancel_type is not None:
+        row["cancelType"] = order.cancel_type
+    return row
+
+
+def execution_row(execution: Execution, instrument: Instrument) -> dict[str, Any]:
+    """Return a fill as REST shows it."""
+    order = execution.order
+    return {
+        "executionId": execution.execution_id,
+        "orderId": order.order_id,
+        "symbol": order.symbol,
+        "side": order.side,
+        "settleType": "OPEN",
+        "size": number(instrument.size(execution.lots)),
+        "price": number(instrument.price(execution.ticks)),
+        "lossGain": "0",
+        "fee": number(to_yen(execution.fee_uyen)),
+        "timestamp": iso_utc(execution.at_ns),
+    }
+
+
+def execution_frame(execution: Execution, instrument: Instrument) -> dict[str, Any]:
+    """Return an ``executionEvents`` frame; the cumulative size includes this fill."""
+    order = execution.order
+    cumulative = 0
+    for fill in order.executions:
+        cumulative += fill.lots
+        if fill is execution:
+            break
+    return {
+        "channel": "executionEvents",
+        "orderId": order.order_id,
+        "executionId": execution.execution_id,
+        "symbol": order.symbol,
+        "settleType": "OPEN",
+        "executionType": order.execution_type,
+        "side": order.side,
+        "executionPrice": number(instrument.price(execution.ticks)),
+        "executionSize": number(instrument.size(execution.lots)),
+        "orderTimestamp": iso_utc(order.at_ns),
+        "executionTimestamp": iso_utc(execution.at_ns),
+        "lossGain": "0",
+        "fee": number(to_yen(execution.fee_uyen)),
+        "orderPrice": number(instrument.price(order.price)),
+        "orderSize": number(instrument.size(order.lots)),
+        "orderExecutedSize": number(instrument.size(cumulative)),
+        "timeInForce": order.time_in_force,
+        "msgType": "ER",
+    }
+
+
+def order_frame(order: Order, kind: str, instrument: Instrument) -> dict[str, Any]:
+    """Return an ``orderEvents`` frame."""
+    frame: dict[str, Any] = {
+        "channel": "orderEvents",
+        "orderId": order.order_id,
+        "symbol": order.symbol,
+        "settleType": "OPEN",
+        "executionType": order.execution_type,
+        "side": order.side,
+        "orderStatus": order.status,
+        "orderTimestamp": iso_utc(order.at_ns),
+        "orderPrice": number(instrument.price(order.price)),
+        "orderSize": number(instrument.size(order.lots)),
+        "orderExecutedSize": number(instrument.size(order.executed)),
+        "losscutPrice": "0",
+        "timeInForce": order.time_in_force,
+        "msgType": kind,
+    }
+    if order.cancel_type is not None:
+        frame["cancelType"] = order.cancel_type
+    return frame
+
+
+def trade_frame(symbol: str, trade: Trade, side: str, instrument: Instrument) -> dict[str, Any]:
+    """Return a ``trades`` frame of one side of a match."""
+    return {"channel": "trades"} | trade_row(trade, side, instrument) | {"symbol": symbol}
+
+
+def trade_row(trade: Trade, side: str, instrument: Instrument) -> dict[str, Any]:
+    """Return a row of the tape."""
+    return {
+        "price": number(instrument.price(trade.ticks)),
+        "side": side,
+        "size": number(instrument.size(trade.lots)),
+        "timestamp": iso_utc(trade.at_ns),
+    }
+
+
+def book_levels(book: OrderBook, depth: int) -> dict[str, Any]:
+    """Return both sides of a book."""
+    instrument = book.instrument
+
+    def side(name: str) -> list[dict[str, str]]:
+        return [{"price": number(instrument.price(p)), "size": number(instrument.size(q))} for p, q in book.levels(name, depth)]
+
+    return {"asks": side("SELL"), "bids": side("BUY"), "symbol": instrument.symbol}

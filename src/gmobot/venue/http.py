@@ -1,0 +1,129 @@
+"""The transport over real sockets: aiohttp, against production or the emulator on loopback.
+
+Only a connection that was never made proves that a request was not sent. Everything after that, a reset
+on a kept-alive connection included, leaves the outcome open. (aiohttp repeats idempotent requests by
+itself when a kept-alive connection turns out to be dead, and never a POST.)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+import aiohttp
+
+from gmobot.errors import NotSent
+from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request, SocketClosed, Timeouts
+
+_CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+_MOST_CONNECTIONS = 16
+_LARGEST_FRAME = 16 * 1024 * 1024
+
+
+class HttpTransport:
+    """HTTP and WebSockets below one base address each."""
+
+    def __init__(self, rest_url: str, ws_url: str) -> None:
+        """Make a transport; connections are opened when first needed.
+
+        Args:
+            rest_url: ``https://api.coin.z.com``; paths are appended.
+            ws_url: ``wss://api.coin.z.com``; paths are appended.
+        """
+        self._rest_url = rest_url.rstrip("/")
+        self._ws_url = ws_url.rstrip("/")
+        self._session: aiohttp.ClientSession | None = None
+
+    async def request(self, request: Request, timeouts: Timeouts) -> Reply:
+        """Send a request; see :class:`gmobot.venue.transport.Transport`."""
+        timeout = aiohttp.ClientTimeout(connect=timeouts.connect, sock_connect=timeouts.connect, sock_read=timeouts.reply)
+        try:
+            async with asyncio.timeout(timeouts.connect + timeouts.reply):
+                async with self._open().request(
+                    request.method,
+                    self._rest_url + request.target,
+                    data=request.body or None,
+                    headers=dict(request.headers),
+                    timeout=timeout,
+                    allow_redirects=False,
+                ) as reply:
+                    return Reply(reply.status, await reply.read(), reply.headers)
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+            raise NotSent(f"no connection: {_plain(error)}") from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise ReplyLost(f"the reply was lost: {_plain(error)}") from None
+
+    async def connect(self, path: str, *, timeout: float) -> HttpSocket:
+        """Open a WebSocket; see :class:`gmobot.venue.transport.Transport`."""
+        try:
+            async with asyncio.timeout(timeout):
+                socket = await self._open().ws_connect(self._ws_url + path, autoping=False, max_msg_size=_LARGEST_FRAME, compress=15)
+        except aiohttp.WSServerHandshakeError as error:
+            raise HandshakeRefused(error.status) from None
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise NotSent(f"no connection: {_plain(error)}") from None
+        return HttpSocket(socket)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None or self._session.closed:
+            connector = aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, keepalive_timeout=30)
+            self._session = aiohttp.ClientSession(connector=connector, trust_env=True)
+        return self._session
+
+
+class HttpSocket:
+    """An open WebSocket."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._heard = time.monotonic()
+
+    async def send(self, text: str) -> None:
+        """Send one text frame."""
+        try:
+            await self._socket.send_str(text)
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise SocketClosed(1006, _plain(error)) from None
+
+    async def receive(self) -> str | bytes:
+        """Return the next data frame, answering pings on the way."""
+        while True:
+            message = await self._socket.receive()
+            self._heard = time.monotonic()
+            if message.type is aiohttp.WSMsgType.PING:
+                await self._pong(message.data)
+            elif message.type in (aiohttp.WSMsgType.TEXT, aiohttp.WSMsgType.BINARY):
+                data: Any = message.data
+                return data if isinstance(data, str | bytes) else bytes(data)
+            elif message.type in _CLOSED:
+                raise SocketClosed(self._socket.close_code or 1006)
+
+    def last_heard(self) -> float:
+        """Return when the last frame of any kind came."""
+        return self._heard
+
+    async def close(self) -> None:
+        """Close the socket."""
+        try:
+            async with asyncio.timeout(1.0):
+                await self._socket.close()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return
+
+    async def _pong(self, payload: bytes) -> None:
+        try:
+            await self._socket.pong(payload)
+        except (aiohttp.ClientError, OSError, RuntimeError) as error:
+            raise SocketClosed(1006, _plain(error)) from None
+
+
+def _plain(error: BaseException) -> str:
+    """Describe an error without the address it happened at: a WebSocket path carries a token."""
+    return type(error).__name__
