@@ -7,15 +7,17 @@ day's start are state and not memory: they survive restarts, and the day turns a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gmobot.clock import Clock, trading_day
 from gmobot.core.records import ACCOUNT
 from gmobot.live.books import Books
+from gmobot.live.intents import Purpose
 from gmobot.live.market import Market
 
+_COINS = "base_lots:"
 AccountRecord = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
@@ -25,25 +27,29 @@ class AccountState:
 
     Attributes:
         base_cash: Yen found at the exchange when the bot first started; ``None`` before it has asked.
+        base_coins: Lots of each symbol found then: not ours, never sold.
     """
 
     base_cash: int | None = None
     peak: int = 0
     day: int = 0
     day_start: int = 0
+    base_coins: dict[str, int] = field(default_factory=dict)
 
     @classmethod
     def restore(cls, saved: Mapping[str, int]) -> AccountState:
         """Make the state from what the database holds."""
         if "base_cash" not in saved:
             return cls()
-        return cls(saved["base_cash"], saved["peak"], saved["day"], saved["day_start"])
+        coins = {name.removeprefix(_COINS): value for name, value in saved.items() if name.startswith(_COINS)}
+        return cls(saved["base_cash"], saved["peak"], saved["day"], saved["day_start"], coins)
 
     def to_dict(self) -> dict[str, int]:
         """Return the numbers for the database; empty while nothing is known."""
         if self.base_cash is None:
             return {}
-        return {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start}
+        coins = {_COINS + symbol: lots for symbol, lots in self.base_coins.items()}
+        return {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start, **coins}
 
 
 class Account:
@@ -56,9 +62,10 @@ class Account:
         self.state = state
         self.wallet_drift_uyen = 0
 
-    def start(self, base_cash_uyen: int) -> None:
+    def start(self, base_cash_uyen: int, base_coins: Mapping[str, int]) -> None:
         """Set the capital, once in the life of a database."""
-        self.state = AccountState(base_cash_uyen, base_cash_uyen, trading_day(self._clock.now_ns()), base_cash_uyen)
+        day = trading_day(self._clock.now_ns())
+        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins))
 
     @property
     def cash_uyen(self) -> int:
@@ -105,7 +112,7 @@ class Account:
             self.state.day, self.state.day_start = day, equity
         return self.state.to_dict() != before
 
-    def record(self, symbol: str) -> AccountRecord:
+    def record(self, symbol: str, *, halted: bool) -> AccountRecord:
         """Return the account as the core sees it when a bar of ``symbol`` closes."""
         ledger = self._books.ledger(symbol)
         others = [other for other in self._books.symbols if other != symbol and self._books.position(other)]
@@ -122,4 +129,6 @@ class Account:
         row["closed_trades"] = ledger.closed_trades
         row["other_positions"] = len(others)
         row["other_gross_uyen"] = sum(abs(self.worth_uyen(other)) for other in others)
+        row["pending"] = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.purpose is Purpose.ENTRY)
+        row["halted"] = int(halted)
         return record

@@ -23,7 +23,7 @@ from gmobot.live.desire import Desire
 from gmobot.live.store import EngineRow, Event, JournalRow, Store
 from gmobot.live.workers import Worker
 from gmobot.ops.telemetry import Telemetry
-from gmobot.strategies.program import DecisionCore, Desired
+from gmobot.strategies.program import DecisionCore, Desired, StateMismatchError
 
 _QUEUE = 10_000
 ACTIONS = {1: "buy", -1: "sell", 0: "hold"}
@@ -45,6 +45,7 @@ class SymbolDecisions:
         telemetry: Telemetry,
         deadline_seconds: float,
         settled: Callable[[], bool],
+        halted: Callable[[], bool],
         decided: Callable[[Desire, Desired], None],
     ) -> None:
         """Make a decider.
@@ -60,6 +61,7 @@ class SymbolDecisions:
             telemetry: Counts decisions.
             deadline_seconds: A call that takes longer hangs.
             settled: Whether nothing but this symbol's decision stands between a bar and an order.
+            halted: Whether a latched halt forbids new exposure.
             decided: Takes each new desire.
         """
         self._instrument = instrument
@@ -72,12 +74,15 @@ class SymbolDecisions:
         self._telemetry = telemetry
         self._deadline = deadline_seconds
         self._settled = settled
+        self._halted = halted
         self._decided = decided
         self._bars: asyncio.Queue[np.ndarray] = asyncio.Queue(_QUEUE)
         self.hung = False
         self.last_bar_ns = 0
         self.last: Desired | None = None
         self.bars = 0
+        self.restored: Desire | None = None
+        """What an earlier run left, to hold and not to open."""
 
     def put(self, bars: np.ndarray) -> None:
         """Queue closed bars, oldest first."""
@@ -87,16 +92,15 @@ class SymbolDecisions:
         """Continue from a stored state. Returns whether there was one that fits this program."""
         if row is None or row.program != self._core.program.source_hash:
             return False
-        self._core.load(row.state)
+        try:
+            self._core.load(row.state)
+        except StateMismatchError:
+            return False
         desire = json.loads(row.desired)
         self.last_bar_ns = row.bar_open_ns
         # The bar is old news: it shapes what we hold, and opens nothing.
-        self._decided_from_disk = Desire(**(desire | {"may_open": False}))
+        self.restored = Desire(**(desire | {"may_open": False}))
         return True
-
-    def restored_desire(self) -> Desire | None:
-        """Return the desire an earlier run left."""
-        return getattr(self, "_decided_from_disk", None)
 
     async def run(self) -> None:
         """Decide until cancelled."""
@@ -109,9 +113,11 @@ class SymbolDecisions:
             return
         rows: list[JournalRow] = []
         events: list[Event] = []
+        desired: Desired | None = None
+        due_ns = self._clock.now_ns()
         for position in range(len(bars)):
             bar = bars[position : position + 1]
-            account = self._account.record(self._instrument.symbol)
+            account = self._account.record(self._instrument.symbol, halted=self._halted())
             desired = await self._step(bar, account)
             if desired is None:
                 await self._store.emit([Event("error", {"reason": "strategy_timeout", "symbol": self._instrument.symbol})])
@@ -122,7 +128,9 @@ class SymbolDecisions:
             self._telemetry.decision(ACTIONS[desired.action])
             self.bars += 1
             self.last, self.last_bar_ns = desired, int(bar["open_time"][0])
-        desire = self._desire(bars[-1:], desired)
+        if desired is None:
+            return
+        desire = self._desire(bars[-1:], desired, due_ns)
         await self._store.save_decisions(self._engine_row(desire), rows, events)
         self._decided(desire, desired)
 
@@ -134,11 +142,12 @@ class SymbolDecisions:
             self.hung = True
             return None
 
-    def _desire(self, bar: np.ndarray, desired: Desired) -> Desire:
+    def _desire(self, bar: np.ndarray, desired: Desired, due_ns: int) -> Desire:
         opened = int(bar["open_time"][0])
         return Desire(
             decision_id=opened,
             closed_ns=opened + self._bar_ns,
+            due_ns=due_ns,
             target=desired.target,
             stop=desired.stop,
             take_profit=desired.take_profit,

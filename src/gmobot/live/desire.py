@@ -11,6 +11,7 @@ class Desire(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         decision_id: Open time of the bar it was made on; numbers grow.
         closed_ns: When that bar ended: entries of an old decision are not sent.
+        due_ns: When the bar could first be decided on, its grace included: where tick-to-order starts.
         target: Lots to hold.
         stop: Trigger of the protective STOP in ticks, 0 for none.
         take_profit: Price in ticks, 0 for none.
@@ -19,6 +20,7 @@ class Desire(msgspec.Struct, frozen=True, kw_only=True):
 
     decision_id: int
     closed_ns: int
+    due_ns: int
     target: int
     stop: int
     take_profit: int

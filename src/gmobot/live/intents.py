@@ -111,3 +111,5 @@ class Latch(StrEnum):
     PAUSE = "pause"
     CLOSE = "close"
     """Close what we own: the policy of an abort, or an operator's flatten."""
+    ARMED = "armed"
+    """An operator acknowledged real orders under the config hash kept as its reason."""

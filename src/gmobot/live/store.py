@@ -173,10 +173,10 @@ class Store:
         await self._transact(lambda db: _write_account(db, account), events)
 
     async def latch(self, name: Latch, reason: str, events: Sequence[Event]) -> None:
-        """Set a latch; one that is set keeps its first reason."""
+        """Set a latch."""
 
         def change(db: sqlite3.Connection) -> None:
-            db.execute("INSERT OR IGNORE INTO latches VALUES (?, ?, ?)", (name.value, reason, self._now()))
+            db.execute("INSERT OR REPLACE INTO latches VALUES (?, ?, ?)", (name.value, reason, self._now()))
 
         await self._transact(change, events)
 

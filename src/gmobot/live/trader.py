@@ -7,7 +7,7 @@ decisions, fills, prices that cross a trigger, and the run loop; waking it once 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from gmobot.clock import NS_PER_SECOND, Clock
@@ -25,7 +25,6 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import OrderRequest, OrderType, TimeInForce
 
 _STOP_FIRES_AT_ONCE = "ERR-5129"
-_ALREADY_ENDED = frozenset({"ERR-5122", "ERR-5123", "ERR-151"})
 _MOST_ACTIONS_A_TURN = 20
 _UNKNOWN_POLL_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
@@ -72,7 +71,6 @@ class SymbolTrader:
         clock: Clock,
         telemetry: Telemetry,
         standing: Callable[[], Standing],
-        alarm: Callable[[str, str], Awaitable[None]],
         entry_window_seconds: float,
     ) -> None:
         self.symbol = symbol
@@ -85,7 +83,6 @@ class SymbolTrader:
         self._clock = clock
         self._telemetry = telemetry
         self._standing = standing
-        self._alarm = alarm
         self._entry_window_ns = int(entry_window_seconds * NS_PER_SECOND)
         self._wake = asyncio.Event()
         self._desire: Desire | None = None
@@ -96,9 +93,15 @@ class SymbolTrader:
         self.idle = asyncio.Event()
 
     @property
-    def exit_reason(self) -> str | None:
-        """Why the position is being closed ahead of the core, or ``None``."""
-        return self._exit_reason
+    def stop(self) -> int:
+        """Trigger of the protective STOP the core asks for, in ticks, 0 for none."""
+        return self._desire.stop if self._desire is not None else 0
+
+    @property
+    def closing(self) -> bool:
+        """Whether the position is being reduced."""
+        lower = self._desire is not None and self._desire.target < self._books.position(self.symbol)
+        return lower or self._exit_reason is not None or self._standing().close
 
     def desire(self, desire: Desire) -> None:
         """Take a new desired state."""
@@ -133,8 +136,9 @@ class SymbolTrader:
             await self._wait()
             try:
                 await self.turn()
-            except VenueError as error:
-                self._telemetry.api_error(error.category.value)
+            except VenueError:
+                # A query got no answer (the client has counted it): what was unknown still is.
+                continue
 
     async def turn(self) -> None:
         """Bring what is unknown or suspect up to date, then act until there is nothing to do.
@@ -247,6 +251,8 @@ class SymbolTrader:
         )
         self._gate.sent()
         intent = await self._books.add(draft)
+        if place.purpose is Purpose.ENTRY and self._desire is not None:
+            self._telemetry.tick_to_order((self._clock.now_ns() - self._desire.due_ns) / NS_PER_SECOND)
         request = OrderRequest(
             symbol=self.symbol,
             side=place.side,
@@ -295,14 +301,12 @@ class SymbolTrader:
         self._cancelling[intent.intent_id] = self._clock.now_ns()
         try:
             await self._rest.cancel_order(intent.order_id)
-        except Refused as error:
-            if error.code not in _ALREADY_ENDED:
-                self._telemetry.api_error(error.category.value)
+        except Refused:
+            # Mostly ERR-5122: it has just ended by itself. What became of it decides what comes next.
             self._tracker.suspect(intent)
             await self._tracker.refresh()
-        except (NotSent, OutcomeUnknown) as error:
+        except (NotSent, OutcomeUnknown):
             # Cancelling twice is harmless: ask what it became, and try again if it still stands.
-            self._telemetry.api_error(error.category.value)
             self._tracker.suspect(intent)
         return True
 

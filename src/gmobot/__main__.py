@@ -1,0 +1,6 @@
+"""``python -m gmobot``."""
+
+from gmobot.cli import main
+
+if __name__ == "__main__":
+    main()

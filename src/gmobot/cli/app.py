@@ -1,0 +1,139 @@
+"""The commands and their options; what they do lives in one module each, imported when called."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+app = typer.Typer(
+    name="gmobot", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Trade on GMO Coin, unattended."
+)
+config_app = typer.Typer(no_args_is_help=True, help="Check and show configuration.")
+audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+app.add_typer(config_app, name="config")
+app.add_typer(audit_app, name="audit")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="GMOBOT_CONFIG", help="Configuration file.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
+DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+DEFAULT_CONFIG = Path("configs/default.yaml")
+
+
+@app.command()
+def run(config: ConfigOption = DEFAULT_CONFIG, debug: DebugOption = False) -> None:  # noqa: FBT002  # Typer's way
+    """Run the daemon."""
+    from gmobot.cli.run import run_daemon
+
+    raise typer.Exit(run_daemon(config, debug=debug))
+
+
+@app.command()
+def backtest(
+    config: ConfigOption = DEFAULT_CONFIG,
+    data: Annotated[Optional[Path], typer.Option("--data", help="Bars or trade archive; default is the config's.")] = None,  # noqa: UP045
+    jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compiled, or plain Python for breakpoints.")] = True,  # noqa: FBT002
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Run one backtest."""
+    from gmobot.cli.backtest import run_backtest_command
+
+    run_backtest_command(config, data, jit=jit, as_json=as_json)
+
+
+@app.command()
+def exchange(
+    market: Annotated[str, typer.Option(help="`synthetic`, or a trade archive file or folder.")] = "synthetic",
+    speed: Annotated[float, typer.Option(help="How many times faster an archive plays.", min=0.01, max=1000)] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the synthetic market and the faults.")] = 1,
+    faults: Annotated[Optional[Path], typer.Option(help="YAML list of faults to arm.")] = None,  # noqa: UP045
+    host: str = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535)] = 9755,
+    account: Annotated[Optional[list[str]], typer.Option(help="KEY:SECRET:JPY=…,BTC=…")] = None,  # noqa: UP045
+) -> None:
+    """Run the GMO Coin emulator."""
+    from gmobot.cli.exchange import run_exchange
+
+    run_exchange(market=market, speed=speed, seed=seed, faults=faults, host=host, port=port, accounts=account or [])
+
+
+@app.command()
+def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Show where the running daemon stands."""
+    from gmobot.cli.control import show_status
+
+    raise typer.Exit(show_status(config, as_json=as_json))
+
+
+@app.command()
+def pause(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Open no new position until resumed; exits go on."""
+    _control(config, "pause")
+
+
+@app.command()
+def halt(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Cancel entries, keep protective stops, open nothing until an acknowledged resume."""
+    _control(config, "halt")
+
+
+@app.command()
+def flatten(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Halt, then close what the bot owns."""
+    _control(config, "flatten")
+
+
+@app.command()
+def resume(
+    config: ConfigOption = DEFAULT_CONFIG,
+    acknowledge: Annotated[bool, typer.Option("--acknowledge", help="Also end a halt, and arm this configuration.")] = False,  # noqa: FBT002
+) -> None:
+    """Trade again."""
+    _control(config, "resume", acknowledge=acknowledge)
+
+
+def _control(config: Path, command: str, *, acknowledge: bool = False) -> None:
+    from gmobot.cli.control import send_command
+
+    raise typer.Exit(send_command(config, command, acknowledge=acknowledge))
+
+
+@config_app.command("check")
+def config_check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Validate a configuration, its strategies included."""
+    from gmobot.cli.config import check
+
+    check(config)
+
+
+@config_app.command("show")
+def config_show(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Show every effective value and where it came from."""
+    from gmobot.cli.config import show
+
+    show(config, as_json=as_json)
+
+
+@config_app.command("schema")
+def config_schema() -> None:
+    """Print the JSON Schema of the configuration."""
+    from gmobot.cli.config import schema
+
+    schema()
+
+
+@audit_app.command("verify")
+def audit_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+    """Check the hash chain; exit 5 when it is broken."""
+    from gmobot.cli.audit import verify_log
+
+    raise typer.Exit(verify_log(config))
+
+
+@audit_app.command("tail")
+def audit_tail(config: ConfigOption = DEFAULT_CONFIG, count: Annotated[int, typer.Option("-n", min=1)] = 20) -> None:
+    """Show the newest events."""
+    from gmobot.cli.audit import show_tail
+
+    show_tail(config, count)

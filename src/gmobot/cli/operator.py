@@ -1,0 +1,46 @@
+"""What the web and the control socket see and command of a daemon."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gmobot.errors import StoreError, VenueError
+from gmobot.live.daemon import Daemon
+from gmobot.live.progress import run_progress
+from gmobot.ops.artifacts import RunProgress
+
+
+class DaemonView:
+    """A daemon's read model."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    def progress(self) -> RunProgress:
+        """Return where the run stands."""
+        return run_progress(self._daemon)
+
+    def checks(self) -> Mapping[str, bool]:
+        """Return the health checks by name."""
+        return self._daemon.checks()
+
+    def ready(self) -> bool:
+        """Return whether the daemon could trade now."""
+        return self._daemon.ready()
+
+
+class DaemonControls:
+    """An operator's commands, carried out on a daemon."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def command(self, name: str, *, acknowledge: bool, source: str) -> str | None:
+        """Carry out a command; return why not, or ``None``."""
+        try:
+            if name == "resume":
+                return await self._daemon.resume(source, acknowledge=acknowledge)
+            await {"pause": self._daemon.pause, "halt": self._daemon.halt, "flatten": self._daemon.flatten}[name](source)
+        except (VenueError, StoreError) as error:
+            return str(error)
+        return None

@@ -1,0 +1,242 @@
+"""``gmobot run``: put the parts together and run the daemon until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import random
+import signal
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import structlog
+
+from gmobot import __version__
+from gmobot.cli.control import SOCKET
+from gmobot.clock import SystemClock
+from gmobot.config import Config, Environment, LoadedConfig, Mode, load
+from gmobot.errors import ConfigError, GmobotError, MissingSecretError, UserError
+from gmobot.live.daemon import Daemon, Links
+from gmobot.live.store import Store
+from gmobot.live.workers import ThreadWorker
+from gmobot.ops import artifacts, logs
+from gmobot.ops.artifacts import RunProgress
+from gmobot.ops.audit import AuditLog
+from gmobot.ops.telemetry import Telemetry
+from gmobot.secrets import FoundSecret, Secret, SecretName, find_secret, searched_places
+from gmobot.strategies.loader import load as load_strategy
+from gmobot.strategies.program import Program
+from gmobot.venue.gmo.auth import Credentials
+from gmobot.venue.gmo.rest import GmoRest, RequestRecord
+from gmobot.venue.gmo.streams import Backoff, CommandPacer, PrivateStream, PublicStream
+from gmobot.venue.http import HttpTransport
+from gmobot.venue.transport import Timeouts, Transport
+
+_PRODUCTION = ("https://api.coin.z.com", "wss://api.coin.z.com")
+_EMULATOR = ("http://127.0.0.1:9755", "ws://127.0.0.1:9755")
+log = structlog.get_logger("gmobot.run")
+
+
+def run_daemon(path: Path, *, debug: bool) -> int:
+    """Run the daemon; return the exit code.
+
+    Raises:
+        UserError: The configuration or a secret is wrong.
+    """
+    loaded = load(path)
+    config = loaded.config
+    secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
+    _make_directories(config)
+    logs.configure(config.paths.logs, secrets=[found.value for found in secrets.values()], console=_wants_console())
+    run_id = f"{SystemClock().now_ns() // 10**9}-{uuid.uuid4().hex[:8]}"
+    try:
+        with instance_lock(config.paths.state):
+            credentials = _credentials(config, secrets)
+            programs = load_programs(config)
+            runner = asyncio.Runner(loop_factory=_loop_factory())
+            with runner:
+                return runner.run(_run(loaded, secrets, credentials, programs, run_id))
+    except UserError as error:
+        _leave_refusal(config, run_id, str(error))
+        raise
+    except (GmobotError, OSError, ExceptionGroup) as error:
+        if debug:
+            raise
+        log.error("the daemon failed", error=_first(error))
+        return 1
+
+
+def load_programs(config: Config) -> dict[str, Program]:
+    """Load and compile every instrument's strategy."""
+    return {instrument.symbol: load_strategy(instrument.strategy, instrument.params) for instrument in config.instruments}
+
+
+@contextmanager
+def instance_lock(directory: Path) -> Iterator[None]:
+    """Hold the state directory for this process alone.
+
+    Raises:
+        ConfigError: Another daemon holds it.
+    """
+    path = directory / "lock"
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(f"{path}: another gmobot runs on this state directory; stop it, or set paths.var") from None
+        yield
+
+
+async def _run(
+    loaded: LoadedConfig, secrets: dict[SecretName, FoundSecret], credentials: Credentials | None, programs: dict[str, Program], run_id: str
+) -> int:
+    config, clock = loaded.config, SystemClock()
+    telemetry = Telemetry(version=__version__, config_hash=config.hash())
+    crashed = artifacts.previous_run_crashed(config.paths.artifacts)
+    writer, decider = ThreadWorker("gmobot-store"), ThreadWorker("gmobot-decide")
+    audit = AuditLog(config.paths.logs, max_bytes=config.audit.max_bytes, retention=config.audit.retention)
+    store = Store(config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=writer)
+    with ExitStack() as stack:
+        stack.callback(writer.close)
+        links, transports = await _links(config, credentials, telemetry)
+        daemon = Daemon(
+            config,
+            links,
+            programs,
+            store=store,
+            telemetry=telemetry,
+            clock=clock,
+            decision_worker=decider,
+            run_id=run_id,
+            preflight=[found.warning for found in secrets.values() if found.warning],
+            previous_crashed=crashed,
+        )
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(name, daemon.stop)
+        token = secrets.get(SecretName.CONTROL_TOKEN)
+        web = await _serve_web(daemon, config, telemetry, token.value if token else None)
+        try:
+            await daemon.run()
+        finally:
+            for runner in web:
+                await runner.cleanup()
+            for transport in transports:
+                await transport.close()
+    return 0
+
+
+async def _links(config: Config, credentials: Credentials | None, telemetry: Telemetry) -> tuple[Links, list[Transport]]:
+    clock, seed = SystemClock(), random.Random()
+    default_rest, default_ws = _PRODUCTION if config.environment is Environment.PRODUCTION else _EMULATOR
+    real = HttpTransport(config.venue.rest_url or default_rest, config.venue.ws_url or default_ws)
+    timeouts = Timeouts(config.venue.connect_timeout_seconds, config.venue.reply_timeout_seconds)
+
+    def observe(record: RequestRecord) -> None:
+        telemetry.request(record.endpoint, record.outcome, record.category.value if record.category else None)
+
+    backoff = Backoff(config.feed.reconnect_min_seconds, config.feed.reconnect_max_seconds)
+    pacer = CommandPacer(clock)
+    rest = GmoRest(real, clock, credentials=credentials, timeouts=timeouts, observe=observe)
+    symbols = [instrument.symbol for instrument in config.instruments]
+    stream = PublicStream(real, clock, pacer, symbols=symbols, seed=seed, backoff=backoff, silence_seconds=config.feed.silence_seconds)
+    if config.mode is Mode.PAPER:
+        from gmobot.cli.paper import paper_links
+
+        return await paper_links(config, rest, stream, clock, backoff), [real]
+    if credentials is None:
+        return Links(rest, stream, None, None), [real]
+    private = PrivateStream(real, rest, clock, pacer, seed=seed, backoff=backoff)
+    return Links(rest, stream, rest, private), [real]
+
+
+async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token: Secret | None) -> list[object]:
+    from gmobot.cli.operator import DaemonControls, DaemonView
+    from gmobot.web.app import WebApp, serve_tcp, serve_unix
+
+    view, controls = DaemonView(daemon), DaemonControls(daemon)
+
+    def app(hosts: tuple[str, ...] | None) -> WebApp:
+        return WebApp(view, controls, telemetry, SystemClock(), artifacts=config.paths.artifacts, token=token, allowed_hosts=hosts)
+
+    try:
+        tcp = await serve_tcp(app(config.health.allowed_hosts).build(), config.health.host, config.health.port)
+    except OSError as error:
+        raise ConfigError(f"health.port {config.health.port}: {error.strerror}; set HEALTH_PORT to a free one") from None
+    return [tcp, await serve_unix(app(None).build(), config.paths.state / SOCKET)]
+
+
+def _credentials(config: Config, secrets: dict[SecretName, FoundSecret]) -> Credentials | None:
+    """Return the keys a mode needs.
+
+    Raises:
+        MissingSecretError: Orders are to be sent and a key is missing.
+    """
+    if config.mode is Mode.PAPER:
+        return None
+    key, secret = secrets.get(SecretName.API_KEY), secrets.get(SecretName.API_SECRET)
+    if key is not None and secret is not None:
+        return Credentials(key.value, secret.value)
+    if not config.execute_orders:
+        return None
+    missing = SecretName.API_KEY if key is None else SecretName.API_SECRET
+    raise MissingSecretError(f"missing_credentials: {missing.value} is needed to send orders; looked in {searched_places(missing)}")
+
+
+def _make_directories(config: Config) -> None:
+    try:
+        for directory in (config.paths.artifacts, config.paths.logs, config.paths.state):
+            directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"paths.var: {error.filename} cannot be made ({error.strerror}); check who owns it") from None
+
+
+def _leave_refusal(config: Config, run_id: str, why: str) -> None:
+    """Leave in ``run_progress.json`` why the start was refused."""
+    now = _now()
+    refusal = RunProgress(
+        run_id=run_id,
+        version=__version__,
+        config_hash=config.hash(),
+        mode=config.mode.value,
+        environment=config.environment.value,
+        execute_orders=config.execute_orders,
+        armed=False,
+        status="failed",
+        monitor_status="degraded",
+        monitor_status_since=now,
+        started_at=now,
+        updated_at=now,
+        preflight=[why],
+        last_error=why,
+    )
+    if "another gmobot runs" not in why:
+        artifacts.write(config.paths.artifacts, refusal)
+
+
+def _now() -> str:
+    from gmobot.clock import iso_utc
+
+    return iso_utc(SystemClock().now_ns())
+
+
+def _first(error: BaseException) -> str:
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return f"{type(error).__name__}: {error}"
+
+
+def _wants_console() -> bool:
+    return os.environ.get("GMOBOT_LOG", "console" if sys.stdout.isatty() else "json") == "console"
+
+
+def _loop_factory():  # type: ignore[no-untyped-def]  # noqa: ANN202
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,589 @@
+"""The daemon: from an empty process to a trading one, turn by turn, and back to a clean stop.
+
+One loop, one group of tasks, every one of them supervised: whatever one of them raises ends the run with
+its reason on record, while the protective orders rest at the exchange.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from typing import TypeVar
+
+import structlog
+
+from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.config import Config, InstrumentConfig, Mode
+from gmobot.core.instrument import Instrument, to_uyen
+from gmobot.errors import Category, ConfigError, StoreError, VenueError
+from gmobot.live.account import Account, AccountState
+from gmobot.live.books import Books
+from gmobot.live.desk import Desk, Surroundings, instrument_of
+from gmobot.live.gate import GateLimits, OrderGate
+from gmobot.live.guards import Guards
+from gmobot.live.intents import IntentState, Latch
+from gmobot.live.market import Market
+from gmobot.live.progress import run_complete, run_progress
+from gmobot.live.protection import cause_of
+from gmobot.live.reconcile import Reconciler
+from gmobot.live.store import Event, Saved, Store
+from gmobot.live.supervisor import MonitorStatus, Supervisor
+from gmobot.live.trader import Standing
+from gmobot.live.workers import Worker
+from gmobot.ops import artifacts
+from gmobot.ops.telemetry import Telemetry
+from gmobot.strategies.program import Program
+from gmobot.venue.gmo.rest import GmoRest
+from gmobot.venue.gmo.streams import PrivateStream, PublicStream, Stream
+from gmobot.venue.models import Book, ExchangeStatus, Execution, OrderUpdate, Print, StreamEvent, StreamNotice
+
+T = TypeVar("T")
+_RETRY_SECONDS = 2.0
+_STATUS_POLL_SECONDS = 30.0
+_STATUS_POLL_CLOSED_SECONDS = 5.0
+_PROGRESS_SECONDS = 5.0
+_SUMMARY_SECONDS = 60.0
+_EVENTS_QUEUED = 100_000
+_STARTING = Category.EXCHANGE
+log = structlog.get_logger("gmobot.daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The ways to the exchange.
+
+    Attributes:
+        public_rest: Market data.
+        public_stream: Market data.
+        trade_rest: Account and orders; ``None`` while no keys are given.
+        private_stream: Our events; ``None`` with ``trade_rest``.
+        tap: Gets every public event too: the paper exchange lives on them.
+    """
+
+    public_rest: GmoRest
+    public_stream: PublicStream
+    trade_rest: GmoRest | None
+    private_stream: PrivateStream | None
+    tap: Callable[[StreamEvent], None] | None = None
+
+
+class Daemon:
+    """One run of the bot on one account."""
+
+    def __init__(
+        self,
+        config: Config,
+        links: Links,
+        programs: Mapping[str, Program],
+        *,
+        store: Store,
+        telemetry: Telemetry,
+        clock: Clock,
+        decision_worker: Worker,
+        run_id: str,
+        preflight: list[str],
+        previous_crashed: bool = False,
+    ) -> None:
+        self.config = config
+        self.config_hash = config.hash()
+        self.clock = clock
+        self.telemetry = telemetry
+        self.run_id = run_id
+        self.preflight = preflight
+        self.previous_crashed = previous_crashed
+        self.started_ns = clock.now_ns()
+        self.status = "starting"
+        self.last_error: str | None = None
+        self.desks: dict[str, Desk] = {}
+        self.books: Books | None = None
+        self.account: Account | None = None
+        self.guards: Guards | None = None
+        self._links = links
+        self._programs = programs
+        self._store = store
+        self._decision_worker = decision_worker
+        self.streams: list[Stream] = [s for s in (links.public_stream, links.private_stream) if s is not None]
+        self.supervisor = Supervisor(
+            tuple(stream.name for stream in self.streams),
+            clock,
+            degraded_after_seconds=config.feed.degraded_after_seconds,
+            maintenance_max_minutes=config.maintenance.max_minutes,
+            changed=self._on_monitor,
+        )
+        self._reconciler: Reconciler | None = None
+        self._reconcile_now = asyncio.Event()
+        self._repair_now = asyncio.Event()
+        self._events: asyncio.Queue[Execution | OrderUpdate] = asyncio.Queue(_EVENTS_QUEUED)
+        self._audit: list[Event] = []
+        self._stop = asyncio.Event()
+        self._stop_reason = "graceful_shutdown"
+        self._last_turn_at = clock.monotonic()
+        self._reconciled = False
+        self._progress_at = self._summary_at = float("-inf")
+
+    # --- what operators and the web see ---------------------------------------------------------------
+
+    @property
+    def stopping(self) -> bool:
+        """Whether the run is about to end."""
+        return self._stop.is_set()
+
+    @property
+    def sends_orders(self) -> bool:
+        """Whether orders leave this daemon, to whatever exchange."""
+        return self._watch_reason() is None
+
+    def stop(self, reason: str = "graceful_shutdown") -> None:
+        """Ask for a clean end."""
+        self._stop_reason = reason
+        self._stop.set()
+
+    def checks(self) -> dict[str, bool]:
+        """Return the health checks by name."""
+        grace = self.config.health.degraded_grace_seconds
+        degraded_for = (self.clock.now_ns() - self.supervisor.since_ns) / NS_PER_SECOND
+        turn_age = self.clock.monotonic() - self._last_turn_at
+        turn_limit = self.config.runtime.turn_deadline_seconds + 2 * self.config.runtime.interval_seconds + 5
+        return {
+            "run_loop": turn_age < turn_limit,
+            "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or degraded_for <= grace,
+            "store": self._store.audit_failure is None,
+        }
+
+    def ready(self) -> bool:
+        """Return whether the daemon could trade now."""
+        return self.status == "running" and self._entry_bar() is None
+
+    # --- operator commands ----------------------------------------------------------------------------
+
+    async def pause(self, source: str) -> None:
+        """Open nothing until resumed; exits go on."""
+        await self._latched().set(Latch.PAUSE, "operator_pause", source=source)
+
+    async def halt(self, source: str) -> None:
+        """Cancel entries, keep protective stops, open nothing until an acknowledged resume."""
+        await self._latched().set(Latch.HALT, "operator_halt", source=source)
+        self._wake_all()
+
+    async def flatten(self, source: str) -> None:
+        """Halt, then close what our ledger owns."""
+        await self.halt(source)
+        await self._latched().set(Latch.CLOSE, "operator_halt", source=source)
+        self._wake_all()
+
+    async def resume(self, source: str, *, acknowledge: bool) -> str | None:
+        """Take back what stands in the way. Returns why not, or ``None`` when it was done."""
+        guards = self._latched()
+        if guards.halted and not acknowledge:
+            return f"halted ({guards.halt_reason}): look into it, then resume with --acknowledge"
+        released = [Latch.PAUSE, Latch.HALT, Latch.CLOSE] if acknowledge else [Latch.PAUSE]
+        await guards.release(released, source=source)
+        if acknowledge:
+            await guards.set(Latch.ARMED, self.config_hash, source=source)
+            self._gate.reset()
+        self._wake_all()
+        return None
+
+    # --- life -----------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Run until stopped or something fatal happens.
+
+        Raises:
+            ConfigError: The exchange does not list a configured symbol.
+            StoreError: State cannot be written.
+            FatalError: Going on could lose money.
+        """
+        await self._store.open()
+        reason = "failed"
+        try:
+            await self._begin()
+            await self._trade_until_stopped()
+            reason = self._stop_reason
+        except BaseException as error:
+            self.last_error = self.last_error or f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            await self._end(reason)
+
+    async def _begin(self) -> None:
+        saved = await self._store.load()
+        self.previous_crashed = self.previous_crashed or saved.unfinished_run is not None
+        events = [Event("run_started", {"mode": self.config.mode.value, "environment": self.config.environment.value})]
+        events.append(Event("config_loaded", {"config_hash": self.config_hash}))
+        if self.previous_crashed:
+            events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
+        await self._store.begin_run(self.config_hash, events)
+        self._write_progress()
+        rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
+        instruments: dict[str, tuple[InstrumentConfig, Instrument]] = {}
+        for wanted in self.config.instruments:
+            if wanted.symbol not in rules:
+                raise ConfigError(f"instruments: the exchange does not list {wanted.symbol}; it lists: {', '.join(sorted(rules))}")
+            instruments[wanted.symbol] = (wanted, instrument_of(wanted, rules[wanted.symbol], self.config.venue.fee_rounding))
+        await self._furnish(instruments, saved)
+
+    async def _furnish(self, instruments: Mapping[str, tuple[InstrumentConfig, Instrument]], saved: Saved) -> None:
+        """Put up the books, the guards and a desk per symbol, as the last run left them."""
+        config = self.config
+        markets = {symbol: Market(instrument) for symbol, (_, instrument) in instruments.items()}
+        self.books = books = Books({symbol: market.instrument for symbol, market in markets.items()}, self._store, self.clock, saved)
+        self.account = Account(books, markets, self.clock, AccountState.restore(saved.account))
+        self.guards = Guards(
+            self._store,
+            self.supervisor,
+            config.paths.state,
+            latches=saved.latches,
+            min_free_disk_bytes=config.risk.min_free_disk_bytes,
+            max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
+            close_on_abort=config.risk.close_on_abort,
+        )
+        self._gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
+        around = Surroundings(
+            config=config,
+            books=books,
+            account=self.account,
+            store=self._store,
+            gate=self._gate,
+            public_rest=self._links.public_rest,
+            trade_rest=self._links.trade_rest or self._links.public_rest,
+            clock=self.clock,
+            telemetry=self.telemetry,
+            decision_worker=self._decision_worker,
+            standing=self._standing,
+            settled=self._settled,
+            halted=lambda: self.guards is not None and self.guards.halted,
+            alarm=self._alarm,
+        )
+        for symbol, (wanted, _) in instruments.items():
+            desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)
+            if desk.decisions.restore(saved.engines.get(symbol)) and desk.decisions.restored is not None:
+                desk.feed.continue_from(desk.decisions.last_bar_ns)
+                desk.trader.desire(desk.decisions.restored)
+        for intent in books.unresolved():
+            if intent.state is IntentState.INTENT:
+                await books.unknown(intent, "the last run ended before a reply")
+        if self._links.trade_rest is None:
+            self._reconciled = True
+            if self.account.state.base_cash is None:
+                self.account.start(to_uyen(config.capital.paper_jpy), {})
+        else:
+            self._reconciler = Reconciler(self._links.trade_rest, books, self.account, self._store, self.desks)
+
+    async def _trade_until_stopped(self) -> None:
+        self.status = "running"
+        self._reconcile_now.set()
+        self._repair_now.set()
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work) for work in self._work()]
+            await self._stop.wait()
+            self.status = "stopping"
+            await self._wind_down()
+            for task in tasks:
+                task.cancel()
+
+    def _work(self) -> list[Coroutine[None, None, None]]:
+        work: list[Coroutine[None, None, None]] = [stream.run(self._on_event) for stream in self.streams]
+        work += [self._pump_events(), self._run_loop(), self._watch_exchange(), self._repair_loop()]
+        if self._reconciler is not None:
+            work.append(self._reconcile_loop(self._reconciler))
+        for desk in self.desks.values():
+            work += [desk.decisions.run(), desk.trader.run(), self._close_bars(desk)]
+        return work
+
+    async def _wind_down(self) -> None:
+        """Cancel entries and leave stops resting, within the grace period."""
+        self._wake_all()
+        try:
+            async with asyncio.timeout(self.config.runtime.stop_grace_seconds / 2):
+                for desk in self.desks.values():
+                    await desk.trader.idle.wait()
+        except TimeoutError:
+            log.warning("stopping before every order came to rest")
+        if self._links.private_stream is not None:
+            try:
+                async with asyncio.timeout(1.0):
+                    await self._links.private_stream.close()
+            except TimeoutError:
+                log.warning("the stream token was not revoked; it ends by itself")
+
+    async def _end(self, reason: str) -> None:
+        failed = reason == "failed"
+        self.status = "failed" if failed else "stopped"
+        try:
+            await self._flush_audit()
+            if self.account is not None:
+                await self._store.save_account(self.account.state.to_dict())
+            if not failed:
+                await self._store.end_run(reason, [Event("run_stopped", {"reason": reason})])
+            self._write_progress()
+            halted = self.guards is not None and self.guards.halted
+            status = "failed" if failed else "halted" if halted else "stopped"
+            artifacts.write(
+                self.config.paths.artifacts, run_complete(self, status=status, stop_reason=self.last_error if failed else reason)
+            )
+        except (StoreError, OSError) as error:
+            log.error("the end of the run could not be recorded", error=str(error))
+        finally:
+            await self._store.close()
+
+    # --- events ---------------------------------------------------------------------------------------
+
+    def _on_event(self, event: StreamEvent) -> None:
+        """Take a stream event: prices at once, the account's events in order, on a task that may wait."""
+        if isinstance(event, Print):
+            self._on_print(event)
+        elif isinstance(event, Book):
+            desk = self.desks.get(event.symbol)
+            if desk is not None:
+                desk.market.on_book(event, self.clock.now_ns())
+        elif isinstance(event, Execution | OrderUpdate):
+            self._events.put_nowait(event)
+        elif isinstance(event, StreamNotice):
+            self._on_notice(event)
+        if self._links.tap is not None:
+            self._links.tap(event)
+
+    def _on_print(self, row: Print) -> None:
+        desk = self.desks.get(row.symbol)
+        if desk is not None:
+            desk.market.on_print(row, self.clock.now_ns())
+            desk.feed.on_print(row)
+            desk.trader.on_price()
+
+    def _on_notice(self, notice: StreamNotice) -> None:
+        self._audit.append(Event("reconnect", {"stream": notice.stream, "state": notice.state, "detail": notice.detail}))
+        if notice.state == "down":
+            self.telemetry.reconnect(notice.stream)
+            if notice.stream == "public":
+                for desk in self.desks.values():
+                    desk.feed.interrupt()
+        elif notice.state == "up":
+            (self._repair_now if notice.stream == "public" else self._reconcile_now).set()
+        self.supervisor.on_notice(notice)
+
+    async def _pump_events(self) -> None:
+        while True:
+            event = await self._events.get()
+            symbol = event.symbol if isinstance(event, Execution) else event.order.symbol
+            desk = self.desks.get(symbol)
+            if desk is None:
+                continue
+            try:
+                if isinstance(event, Execution):
+                    await desk.tracker.on_execution(event)
+                else:
+                    await desk.tracker.on_update(event)
+            except VenueError:
+                # The event asked for a query that got no answer: reconciliation asks again.
+                self._reconcile_now.set()
+
+    # --- loops ----------------------------------------------------------------------------------------
+
+    async def _run_loop(self) -> None:
+        interval, deadline = self.config.runtime.interval_seconds, self.config.runtime.turn_deadline_seconds
+        while True:
+            started = self.clock.monotonic()
+            failed = False
+            try:
+                await self._turn()
+            except (VenueError, OSError) as error:
+                failed, self.last_error = True, f"{type(error).__name__}: {error}"
+                log.error("a turn of the run loop failed", error=self.last_error)
+            spent = self.clock.monotonic() - started
+            self.telemetry.turn(failed=failed or spent > deadline)
+            self._last_turn_at = self.clock.monotonic()
+            await asyncio.sleep(max(0.0, interval - spent))
+
+    async def _turn(self) -> None:
+        guards, account = self._latched(), self._account()
+        self.supervisor.check()
+        guards.look_around((self._links.trade_rest or self._links.public_rest).server_offset_ns)
+        if account.observe():
+            await self._store.save_account(account.state.to_dict())
+        await guards.assess(account, self.desks)
+        for desk in self.desks.values():
+            self._measure_protection(desk)
+        self._wake_all()
+        await self._flush_audit()
+        self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
+        self._publish(account, guards)
+
+    async def _close_bars(self, desk: Desk) -> None:
+        while True:
+            wait = (desk.feed.next_close_ns() - self.clock.now_ns()) / NS_PER_SECOND
+            await asyncio.sleep(max(wait, 0.001))
+            desk.feed.close_due()
+
+    async def _repair_loop(self) -> None:
+        while True:
+            await self._repair_now.wait()
+            self._repair_now.clear()
+            for symbol, desk in self.desks.items():
+                if desk.feed.live or not self.supervisor.is_up("public"):
+                    continue
+                try:
+                    await desk.feed.repair()
+                except VenueError as error:
+                    log.warning("bars could not be repaired yet", symbol=symbol, error=str(error))
+                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._repair_now.set)
+                    continue
+                if desk.feed.gap:
+                    self._audit.append(Event("error", {"reason": "data_gap", "symbol": symbol}))
+
+    async def _reconcile_loop(self, reconciler: Reconciler) -> None:
+        while True:
+            try:
+                async with asyncio.timeout(self.config.runtime.reconcile_seconds if self._reconciled else _RETRY_SECONDS):
+                    await self._reconcile_now.wait()
+            except TimeoutError:
+                pass
+            self._reconcile_now.clear()
+            try:
+                await reconciler.run()
+                self._reconciled = self._account().state.base_cash is not None
+            except VenueError as error:
+                self.last_error = f"reconcile: {error}"
+                log.warning("reconciliation got no answer", error=str(error))
+
+    async def _watch_exchange(self) -> None:
+        while True:
+            try:
+                status = await self._links.public_rest.status()
+            except VenueError as error:
+                log.warning("the exchange's status is not known", error=str(error))
+                status = self.supervisor.exchange or ExchangeStatus.OPEN
+            was_closed = self.supervisor.maintenance
+            self.supervisor.on_exchange(status)
+            if was_closed and not self.supervisor.maintenance:
+                self._reconcile_now.set()
+            calm = self.supervisor.all_up and not self.supervisor.maintenance
+            await asyncio.sleep(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS)
+
+    async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
+        while True:
+            try:
+                return await ask()
+            except VenueError as error:
+                self.last_error = f"start: {error}"
+                log.warning("the exchange does not answer yet", error=str(error))
+                self._write_progress()
+                self.telemetry.turn(failed=True)
+                self._last_turn_at = self.clock.monotonic()
+                await asyncio.sleep(_RETRY_SECONDS)
+
+    # --- what stands where ----------------------------------------------------------------------------
+
+    def _standing(self) -> Standing:
+        guards = self._latched()
+        return Standing(
+            watch_reason=self._watch_reason(),
+            close=guards.closing,
+            stopping=self.stopping,
+            entry_bar=self._entry_bar(),
+            exchange_open=not self.supervisor.maintenance,
+        )
+
+    def _watch_reason(self) -> str | None:
+        """Return why orders are only recorded, or ``None`` when they are sent."""
+        config = self.config
+        if config.mode is Mode.PAPER:
+            return None
+        if not config.execute_orders:
+            return "execute_orders_disabled"
+        if self._links.trade_rest is None:
+            return "missing_credentials"
+        armed = config.environment.value == "emulator" or (self.guards is not None and self.guards.armed(self.config_hash))
+        return None if armed else "not_armed"
+
+    def _entry_bar(self) -> str | None:
+        if self.guards is None or self.books is None or not self._reconciled:
+            return "stream_stale"
+        return self.guards.entry_bar(self.desks.values(), len(self.books.unresolved()))
+
+    def _settled(self) -> bool:
+        return self.supervisor.status is MonitorStatus.ACTIVE and self._reconciled and not self.stopping
+
+    async def _alarm(self, reason: str, text: str) -> None:
+        """A person must look: latch a halt and say why."""
+        log.error("halted: a person must look", reason=reason, detail=text)
+        self.last_error = text
+        await self._store.emit([Event("error", {"reason": reason, "detail": text})])
+        await self._latched().set(Latch.HALT, reason, source="alarm")
+
+    def _on_monitor(self, status: MonitorStatus, why: str) -> None:
+        self.telemetry.monitor_status(status.value)
+        self._audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
+
+    def _measure_protection(self, desk: Desk) -> None:
+        books, trader = self.books, desk.trader
+        if books is None:
+            return
+        cause = cause_of(
+            uncovered=trader.uncovered_lots(),
+            stop=trader.stop,
+            min_lots=desk.market.instrument.min_lots,
+            exchange_open=not self.supervisor.maintenance,
+            closing=trader.closing,
+            open_intents=books.open_intents(desk.config.symbol),
+        )
+        counted = desk.protection.cause
+        seconds = desk.protection.observe(cause, self.clock.now_ns())
+        if counted is not None:
+            self.telemetry.unprotected(counted.value, seconds)
+
+    def _publish(self, account: Account, guards: Guards) -> None:
+        books, now = self.books, self.clock.monotonic()
+        if books is None:
+            return
+        positions = {symbol: float(books.instrument(symbol).size(books.position(symbol))) for symbol in books.symbols}
+        self.telemetry.account(
+            equity_jpy=account.equity_uyen / 1e6,
+            drawdown=account.drawdown,
+            daily_pnl_jpy=account.daily_pnl_uyen / 1e6,
+            positions=positions,
+        )
+        self.telemetry.surroundings(
+            unknown_orders=len(books.unresolved()),
+            limit_wait_seconds=(self._links.trade_rest or self._links.public_rest).limiter.waited_seconds,
+            maintenance=self.supervisor.maintenance,
+            skew_seconds=guards.skew_seconds,
+            disk_free_bytes=guards.disk_free_bytes,
+            halted=guards.halted,
+        )
+        for stream in self.streams:
+            self.telemetry.stream(stream.name, stream.age_seconds(), stream.messages)
+        if now - self._progress_at >= _PROGRESS_SECONDS:
+            self._write_progress()
+        if now - self._summary_at >= _SUMMARY_SECONDS:
+            self._summary_at = now
+            artifacts.write(self.config.paths.artifacts, run_complete(self, status="running", stop_reason=None))
+
+    def _write_progress(self) -> None:
+        self._progress_at = self.clock.monotonic()
+        artifacts.write(self.config.paths.artifacts, run_progress(self))
+
+    async def _flush_audit(self) -> None:
+        events, self._audit = self._audit, []
+        if events:
+            await self._store.emit(events)
+            self._progress_at = float("-inf")
+
+    def _gate_limits(self) -> GateLimits:
+        risk = self.config.risk
+        return GateLimits(risk.price_collar, risk.max_orders_per_minute, risk.max_consecutive_rejects, self.config.feed.silence_seconds)
+
+    def _wake_all(self) -> None:
+        for desk in self.desks.values():
+            desk.trader.wake()
+
+    def _latched(self) -> Guards:
+        if self.guards is None:
+            raise VenueError("the daemon is still starting", category=_STARTING)
+        return self.guards
+
+    def _account(self) -> Account:
+        if self.account is None:
+            raise VenueError("the daemon is still starting", category=_STARTING)
+        return self.account
