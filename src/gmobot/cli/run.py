@@ -9,11 +9,13 @@ import random
 import signal
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import structlog
+
+from aiohttp.web import AppRunner
 
 from gmobot import __version__
 from gmobot.cli.control import SOCKET
@@ -154,7 +156,7 @@ async def _links(config: Config, credentials: Credentials | None, telemetry: Tel
     return Links(rest, stream, rest, private), [real]
 
 
-async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token: Secret | None) -> list[object]:
+async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token: Secret | None) -> list[AppRunner]:
     from gmobot.cli.operator import DaemonControls, DaemonView
     from gmobot.web.app import WebApp, serve_tcp, serve_unix
 
@@ -234,7 +236,7 @@ def _wants_console() -> bool:
     return os.environ.get("GMOBOT_LOG", "console" if sys.stdout.isatty() else "json") == "console"
 
 
-def _loop_factory():  # type: ignore[no-untyped-def]  # noqa: ANN202
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
         import uvloop
     except ImportError:
