@@ -21,7 +21,7 @@ from gmobot.core.records import Record
 def settle(engine: Record, account: Record, settings: Record) -> bool:
     """Bring the plan in line with the position. Returns whether ``last_trade_pnl_uyen`` is news."""
     # A new core meets an account with a past: trades that closed before it are not its trades.
-    closed = engine.bars > 1 and account.closed_trades > engine.closed_trades
+    closed = (engine.bars > 1 or engine.held_bars > 0) and account.closed_trades > engine.closed_trades
     engine.closed_trades = account.closed_trades
     if closed or (engine.held_bars > 0 and account.position == 0):
         engine.cooldown = settings.cooldown_bars

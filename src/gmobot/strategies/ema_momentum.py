@@ -7,13 +7,11 @@ gap counts less in a wild market. Stop and target are true ranges away.
 
 from __future__ import annotations
 
-from gmobot.core.decision import buy, hold, sell
+from gmobot.core.decision import Decision, buy, hold, sell
 from gmobot.core.indicators import Atr, Ema, Rsi, atr, ema, rsi
 from gmobot.core.reasons import EMA_MOMENTUM_LONG, EMA_MOMENTUM_SHORT, NO_SETUP, RSI_OVERBOUGHT
+from gmobot.core.records import Record
 from gmobot.strategies.declaration import Strategy, param
-
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN205
 
 
 class EmaMomentum(Strategy):
@@ -42,12 +40,12 @@ class EmaMomentum(Strategy):
         last_fast: float
 
     @staticmethod
-    def warmup(params) -> int:
+    def warmup(params: Record) -> int:
         """Return the bars after which every indicator has left its seed behind."""
         return int(max(params.slow, params.rsi_period + 1, params.atr_period + 1))
 
     @staticmethod
-    def decide(state, bar, params, position):
+    def decide(state: Record, bar: Record, params: Record, position: float) -> Decision:
         """Enter on a rising, not overheated gap; leave when the means cross back."""
         fast = ema(state.fast, bar.close, params.fast)
         slow = ema(state.slow, bar.close, params.slow)

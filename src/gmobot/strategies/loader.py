@@ -6,11 +6,12 @@ A reference is ``package.module:Class`` or ``path/to/file.py:Class``.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import re
 import sys
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -21,10 +22,11 @@ from numba.core.errors import NumbaError
 from gmobot.core.compiled import PlainRecord, compiled, plain_call, uncompiled
 from gmobot.core.records import ACCOUNT, BAR, DESIRED, ENGINE, PRICE_BAR, SETTINGS
 from gmobot.errors import StrategyError
-from gmobot.strategies.cache import load_generated, source_hash
+from gmobot.strategies.cache import import_file, load_generated
 from gmobot.strategies.check import check_source
-from gmobot.strategies.declaration import Strategy, params_record, state_dtype
+from gmobot.strategies.declaration import Strategy, check_reasons, params_record, state_dtype
 from gmobot.strategies.program import Program
+from gmobot.strategies.sources import files_imported, fingerprint, own_files, plain_function
 
 _HEADER = '''"""Generated for one strategy: the decision core as one unit of machine code. Do not edit."""
 
@@ -59,31 +61,39 @@ def load(ref: str, params: Mapping[str, float] | None = None, *, jit: bool = Tru
         StrategyError: It cannot be found, declares something wrong, or does not compile.
     """
     strategy, file = find(ref)
-    record = params_record(strategy, dict(params or {}), str(file))
-    layout = state_dtype(strategy, str(file))
+    check_reasons(strategy, _class_line(strategy, file))
     check_source(strategy.decide)
-    _try_plain(strategy, record, layout, file)
-    fingerprint = source_hash([file.read_bytes(), ref.encode(), _HEADER.encode(), _STEP.encode()])
+    decide = plain_function(strategy.decide)
+    assert decide is not None, "check_source has seen it"
 
     def build(name: str, body: str, sources: tuple[Path, ...]) -> ModuleType:
         text = _HEADER.format(ref=ref) + body
-        key = source_hash([file.read_bytes(), text.encode(), *(path.read_bytes() for path in sources)])
+        paths = sorted({*sources, *(own for path in files_imported(text) for own in own_files(path))})
+        key = fingerprint(decide, file, [text, *(path.read_text(encoding="utf-8") for path in paths)])
         return load_generated(name, text, key, cache_dir)
 
     step = build("step", _STEP, ()).step
-    program = Program(
-        ref=ref,
-        name=strategy.__name__,
-        params=record,
-        user_reasons=strategy.reasons,
-        warmup_bars=int(strategy.warmup(PlainRecord(record[0]))),
-        source_hash=fingerprint,
-        state_dtype=layout,
-        step=step if jit else plain_call(step),
-        decide=strategy.decide,
-        compiled=jit,
-        build=build,
-    )
+
+    def bind(values: Mapping[str, float]) -> Program:
+        where = _class_line(strategy, file)
+        record = params_record(strategy, values, where)
+        return Program(
+            ref=ref,
+            name=strategy.__name__,
+            params=record,
+            user_reasons=tuple(strategy.reasons),
+            warmup_bars=_warmup(strategy, record, file),
+            source_hash=fingerprint(decide, file, [ref, _HEADER, _STEP]),
+            state_dtype=state_dtype(strategy, where),
+            step=step if jit else plain_call(step),
+            decide=strategy.decide,
+            compiled=jit,
+            build=build,
+            bind=bind,
+        )
+
+    program = bind(params or {})
+    _try_plain(program, file)
     _warm(program, file)
     return program
 
@@ -103,10 +113,12 @@ def find(ref: str) -> tuple[type[Strategy], Path]:
         found = [
             key for key, value in vars(module).items() if isinstance(value, type) and issubclass(value, Strategy) and value is not Strategy
         ]
-        raise StrategyError(f"{module.__file__}: no strategy {name!r} in it; it has: {', '.join(found) or 'none'}")
-    if "decide" not in vars(strategy):
-        raise StrategyError(f"{module.__file__}: {name} has no decide(state, bar, params, position); write one, marked @staticmethod")
-    return strategy, Path(str(module.__file__))
+        raise StrategyError(f"{module.__file__}:1: no strategy {name!r} in it; it has: {', '.join(found) or 'none'}")
+    file = Path(str(module.__file__))
+    if strategy.decide is Strategy.decide:
+        where = _class_line(strategy, file)
+        raise StrategyError(f"{where}: {name} has no decide(state, bar, params, position); write one, marked @staticmethod")
+    return strategy, file
 
 
 def compiled_decide(ref: str) -> Callable[..., Any]:
@@ -121,48 +133,64 @@ def _import(place: str) -> ModuleType:
             return _import_file(Path(place))
         return importlib.import_module(place)
     except ModuleNotFoundError as error:
-        raise StrategyError(f"strategy {place}: {error}; is the folder on the Python path?") from None
+        raise StrategyError(f"{_authors_line(error)}strategy {place}: {error}; is its folder on the Python path?") from None
     except SyntaxError as error:
         raise StrategyError(f"{error.filename}:{error.lineno}: {error.msg}") from None
     except StrategyError:
         raise
     except Exception as error:  # noqa: BLE001  # whatever an author's file raises while it is imported is the author's to see
-        line = traceback.extract_tb(error.__traceback__)[-1]
-        raise StrategyError(f"{line.filename}:{line.lineno}: {type(error).__name__}: {error}") from None
+        raise StrategyError(f"{_authors_line(error)}{type(error).__name__}: {error}") from None
 
 
 def _import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise StrategyError(f"{path}: no such file")
-    name = f"gmobot_user_{source_hash([path.read_bytes(), str(path.resolve()).encode()])}"
-    if name in sys.modules:
-        return sys.modules[name]
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
-        raise StrategyError(f"{path}: not a Python file")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
+    name = f"gmobot_user_{sha256(path.read_bytes() + str(path.resolve()).encode()).hexdigest()[:24]}"
+    return sys.modules.get(name) or import_file(name, path)
 
 
-def _try_plain(strategy: type[Strategy], params: np.ndarray, layout: np.dtype[Any], file: Path) -> None:
-    """Run decide once uncompiled: mistakes show with the author's own line."""
-    state = PlainRecord(np.zeros(1, layout)[0])
-    bar = PlainRecord(np.array([(0, 100.0, 101.0, 99.0, 100.0, 1.0)], PRICE_BAR)[0])
+def _authors_line(error: BaseException) -> str:
+    """Return ``file:line: `` of the innermost frame that is not of the import system, or nothing."""
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
+    own = [frame for frame in frames if frame.filename not in {__file__, sys.modules[import_file.__module__].__file__}]
+    return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
+
+
+def _class_line(strategy: type[Strategy], file: Path) -> str:
+    """Return ``file:line`` of the class statement."""
+    found = re.search(rf"^\s*class {strategy.__name__}\b", file.read_text(encoding="utf-8"), re.MULTILINE)
+    line = file.read_text(encoding="utf-8").count("\n", 0, found.end()) + 1 if found else 1
+    return f"{file}:{line}"
+
+
+def _line_in(error: BaseException, file: Path, otherwise: int) -> int:
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file) and frame.lineno]
+    return lines[-1] if lines else otherwise
+
+
+def _warmup(strategy: type[Strategy], params: np.ndarray, file: Path) -> int:
+    line = strategy.warmup.__code__.co_firstlineno
     try:
-        decision = uncompiled(strategy.decide)(state, bar, PlainRecord(params[0]), 0.0)
-    except Exception as error:  # noqa: BLE001  # whatever decide raises is the author's to see
-        lines = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(file)]
-        line = lines[-1].lineno if lines else strategy.decide.__code__.co_firstlineno
-        raise StrategyError(f"{file}:{line}: decide raised {type(error).__name__}: {error}") from None
-    if not (isinstance(decision, tuple) and len(decision) == 6):
-        line = strategy.decide.__code__.co_firstlineno
-        raise StrategyError(f"{file}:{line}: decide returned {decision!r}; return buy(...), sell(...) or hold()")
+        bars = strategy.warmup(PlainRecord(params[0]))
+    except Exception as error:  # noqa: BLE001  # whatever warmup raises is the author's to see
+        raise StrategyError(f"{file}:{_line_in(error, file, line)}: warmup raised {type(error).__name__}: {error}") from None
+    if isinstance(bars, bool) or not isinstance(bars, int) or bars < 0:
+        raise StrategyError(f"{file}:{line}: warmup returned {bars!r}; return a whole number of bars, 0 or more")
+    return bars
+
+
+def _try_plain(program: Program, file: Path) -> None:
+    """Run decide a few times uncompiled, flat and holding: mistakes show with the author's own line."""
+    decide, state = uncompiled(program.decide), PlainRecord(program.new_state()[0])
+    first = program.decide.__code__.co_firstlineno
+    for number, position in enumerate((0.0, 0.0, 1.0, 0.0)):
+        bar = PlainRecord(np.array([(number, 100.0, 101.0, 99.0, 100.0 + number, 1.0)], PRICE_BAR)[0])
+        try:
+            decision = decide(state, bar, PlainRecord(program.params[0]), position)
+        except Exception as error:  # noqa: BLE001  # whatever decide raises is the author's to see
+            raise StrategyError(f"{file}:{_line_in(error, file, first)}: decide raised {type(error).__name__}: {error}") from None
+        if not (isinstance(decision, tuple) and len(decision) == 6):
+            raise StrategyError(f"{file}:{first}: decide returned {decision!r}; return buy(...), sell(...) or hold()")
 
 
 def _warm(program: Program, file: Path) -> None:
@@ -171,16 +199,20 @@ def _warm(program: Program, file: Path) -> None:
     settings = np.zeros(1, SETTINGS)
     for name in ("price_numerator", "price_denominator", "size_numerator", "size_denominator", "unit_uyen"):
         settings[name] = 1
-    try:
-        program.step(*empty, program.params, settings, np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
-    except NumbaError as error:
-        raise StrategyError(_explain(error, file)) from None
+    # A bar of zeros is no market: that a strategy divides by its price is not its fault.
+    with suppress(ArithmeticError):
+        try:
+            program.step(*empty, program.params, settings, np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
+        except NumbaError as error:
+            raise StrategyError(_explain(error, file)) from None
 
 
 def _explain(error: NumbaError, file: Path) -> str:
     """Say a compiler error in one line with the author's line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = re.findall(rf'File "{re.escape(file.name)}|{re.escape(str(file))}[^,]*", line (\d+)', text)
-    line = next((number for number in reversed(lines) if number), "1")
-    cause = next((row.strip() for row in text.splitlines() if row.strip() and not row.startswith(("Failed", "During"))), "unsupported")
+    lines = re.findall(rf'File "[^"]*{re.escape(file.name)}", line (\d+)', text)
+    skipped = ("Failed", "During", "File", "-", "^", "<source", "Use of unsupported")
+    causes = [row.strip() for row in text.splitlines() if row.strip() and not row.strip().startswith(skipped)]
+    line = lines[-1] if lines else "1"
+    cause = causes[0] if causes else text
     return f"{file}:{line}: this cannot be compiled: {cause}; keep to numbers, if, for, and the functions of gmobot.core"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,11 +14,14 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from gmobot.core.compiled import plain_call
 from gmobot.core.reasons import names
 from gmobot.core.records import DESIRED, ENGINE, PRICE_BAR
 from gmobot.core.settings import Settings
 
 Record = NDArray[Any]
+"""A one-element structured array."""
+_PLAN = ("closed_trades", "cooldown", "target", "stop", "take_profit", "max_holding_bars", "held_bars", "leaving")
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,9 +50,11 @@ class Program:
     Attributes:
         ref: Where it was loaded from.
         source_hash: Fingerprint of every source that shapes a decision.
+        warmup_bars: Bars that must pass before a position may open.
         step: ``step(engine, state, bar, account, params, settings, shown, desired)`` over one-element arrays.
         compiled: Whether ``step`` is machine code.
-        build: Makes a further generated module with ``step``'s parts in scope, cached like it.
+        build: What :meth:`compile_loop` uses: file name, text and further source files to a module.
+        bind: Makes the same program with other parameters, without compiling anything.
     """
 
     ref: str
@@ -62,10 +68,40 @@ class Program:
     decide: Callable[..., Any]
     compiled: bool
     build: Callable[[str, str, tuple[Path, ...]], ModuleType] = field(repr=False)
+    bind: Callable[[Mapping[str, float]], Program] = field(repr=False)
 
     def new_state(self) -> Record:
         """Return an empty strategy state."""
         return np.zeros(1, self.state_dtype)
+
+    def settings_record(self, settings: Settings) -> Record:
+        """Return the SETTINGS record for this program: the strategy's warm-up holds even where nobody set it."""
+        record = settings.record()
+        record["warmup_bars"] = max(settings.warmup_bars, self.warmup_bars)
+        return record
+
+    def compile_loop(self, name: str, source: str, extra_sources: tuple[Path, ...] = ()) -> Callable[..., Any]:
+        """Return a compiled function that has this strategy inside, cached like :attr:`step` and as safe from going stale.
+
+        ``source`` is the text of a module that defines the function ``name``. It starts below these names::
+
+            njit      numba's; decorate with @njit(cache=True, nogil=True)
+            observe   observe(engine, bar, settings, shown)
+            decide    decide(state, shown, params, position) -> decision
+            conclude  conclude(engine, bar, account, settings, decision, desired)
+
+        all of single records, to be called in this order once per bar, ``position`` being
+        ``account.position * settings.size_numerator / settings.size_denominator``. Whatever else it needs it
+        imports at its top, functions of ours marked :func:`gmobot.core.compiled.compiled`. What those imports
+        reach is part of the cache's fingerprint. A program loaded with ``jit=False`` gets the function uncompiled.
+
+        Args:
+            name: Of the function, and of the generated file.
+            source: Module text.
+            extra_sources: Files that shape the function without being imported by it.
+        """
+        function: Callable[..., Any] = getattr(self.build(name, source, extra_sources), name)
+        return function if self.compiled else plain_call(function)
 
 
 class StateMismatchError(ValueError):
@@ -77,7 +113,7 @@ class DecisionCore:
 
     def __init__(self, program: Program, settings: Settings) -> None:
         self.program = program
-        self._settings = settings.record()
+        self._settings = program.settings_record(settings)
         self._engine = np.zeros(1, ENGINE)
         self._state = program.new_state()
         self._shown = np.zeros(1, PRICE_BAR)
@@ -101,27 +137,51 @@ class DecisionCore:
             action=action,
             confidence=confidence,
             reasons=reasons,
-            reason_names=tuple(names(reasons, program.user_reasons)),
+            reason_names=_names(reasons, program.user_reasons),
             risk_status=status,
         )
 
     def dump(self) -> bytes:
         """Return everything remembered, for the database."""
-        body = self._engine.tobytes() + self._state.tobytes()
-        return self._layout() + body
+        return self._layout() + _engine_layout() + self._engine.tobytes() + self._state.tobytes()
 
     def load(self, stored: bytes) -> None:
         """Continue from :meth:`dump`.
 
         Raises:
-            StateMismatchError: It was written by other code.
+            StateMismatchError: It was written by other code; see :meth:`load_plan`.
         """
-        layout, engine_end = self._layout(), 32 + ENGINE.itemsize
-        if stored[:32] != layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
+        engine_end = 64 + ENGINE.itemsize
+        if stored[:64] != self._layout() + _engine_layout() or len(stored) != engine_end + self.program.state_dtype.itemsize:
             raise StateMismatchError(f"the stored state does not belong to this version of {self.program.name}")
-        self._engine = np.frombuffer(stored[32:engine_end], ENGINE).copy()
+        self._engine = np.frombuffer(stored[64:engine_end], ENGINE).copy()
         self._state = np.frombuffer(stored[engine_end:], self.program.state_dtype).copy()
 
+    def load_plan(self, stored: bytes) -> None:
+        """Take over the plan of an open position from :meth:`dump`, when the strategy or its code has changed.
+
+        Stop, target, holding time and cool-down go on; the strategy's own state starts anew and warms up.
+
+        Raises:
+            StateMismatchError: The engine itself remembers other things now.
+        """
+        engine_end = 64 + ENGINE.itemsize
+        if stored[32:64] != _engine_layout() or len(stored) < engine_end:
+            raise StateMismatchError("the stored plan was written by another version of the engine")
+        former = np.frombuffer(stored[64:engine_end], ENGINE)
+        for name in _PLAN:
+            self._engine[name] = former[name]
+
     def _layout(self) -> bytes:
-        text = f"{self.program.source_hash} {ENGINE.descr} {self.program.state_dtype}"
+        text = f"{self.program.source_hash} {self.program.state_dtype}"
         return hashlib.sha256(text.encode()).digest()
+
+
+@lru_cache(maxsize=1)
+def _engine_layout() -> bytes:
+    return hashlib.sha256(str(ENGINE.descr).encode()).digest()
+
+
+@lru_cache(maxsize=4096)
+def _names(reasons: int, user: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(names(reasons, user))
