@@ -41,7 +41,10 @@ SECONDS = 600.0
 QUIET_SECONDS = 100.0
 KEY, SECRET = "sim-key", "sim-secret"
 FOREIGN_LOTS = 50_000
-UNPROTECTED_BOUND_SECONDS = 20.0
+UNPROTECTED_SECONDS = 10.0
+"""Longest that own coins may lie open with every outcome known: fill, query, STOP, each with a slow reply."""
+UNKNOWN_SECONDS = 45.0
+"""Longest with outcomes unknown on the way: two lost replies in a row, each looked for past the visibility delay."""
 STRATEGY = "gmobot.strategies.ema_momentum:EmaMomentum"
 PARAMS = {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0}
 
@@ -162,7 +165,7 @@ class World:
         self.kills = 0
         self.lives = 0
         self._sent: set[int] = set()
-        self._uncovered_since: float | None = None
+        self._looked_at = self._open_seconds = self._plain_seconds = 0.0
         self._place = self.exchange.place
         self.exchange.place = self._checked_place  # type: ignore[method-assign]
         self.failure: Violation | None = None
@@ -190,13 +193,17 @@ class World:
     def _check_protection(self) -> None:
         ours = self.account.coins["BTC"] - FOREIGN_LOTS
         covered = self.account.reserved_lots("BTC")
-        now = self.loop.time()
+        now, last = self.loop.time(), self._looked_at
+        self._looked_at = now
         if ours <= covered or self.process is None or self.process.task.done():
-            self._uncovered_since = None
-        elif self._uncovered_since is None:
-            self._uncovered_since = now
-        elif now - self._uncovered_since > UNPROTECTED_BOUND_SECONDS:
-            raise Violation(f"{ours - covered} lots unprotected for {now - self._uncovered_since:.1f} s")
+            self._open_seconds = self._plain_seconds = 0.0
+            return
+        books = self.process.daemon.books
+        self._open_seconds += now - last
+        if books is not None and not books.unresolved():
+            self._plain_seconds += now - last
+        if self._plain_seconds > UNPROTECTED_SECONDS or self._open_seconds > UNKNOWN_SECONDS:
+            raise Violation(f"{ours - covered} lots unprotected for {self._open_seconds:.1f} s, {self._plain_seconds:.1f} s with all known")
 
     def _checked_place(self, who: Account, new: NewOrder) -> Order:
         """No order without an intent on disk, and none of them sent twice."""
