@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from gmobot.config import load
-from gmobot.ops.audit import tail, verify
+from gmobot.ops.audit_read import tail, verify
 
 _BROKEN = 5
 

@@ -5,14 +5,19 @@ module, which is where the cache lives; here nothing is cached, because Numba's 
 when a function that a cached one calls has changed in another file.
 
 :func:`uncompiled` gives the same function, and everything it calls, as plain Python: for breakpoints, for
-coverage, for the parity tests, and for the daemon's rare calls that are not worth a compilation.
+coverage, for the parity tests, and for the daemon's rare calls that are not worth a compilation. Both
+forms live in one process, because neither is chosen by a switch at import time.
+
+They agree bit for bit on + - x / // %, comparisons, ``min``, ``max``, ``abs``, and ``math.sqrt/exp/log/floor/ceil`` of
+finite arguments in their domain. Outside it (the root of a negative number, ``int`` of an infinite one)
+Python raises where machine code goes on with a NaN or garbage: the core tests before it converts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import FunctionType
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType, ModuleType, SimpleNamespace
+from typing import Any, TypeVar, cast
 
 import numpy as np
 from numba import njit
@@ -27,7 +32,15 @@ _plain: dict[FunctionType, FunctionType] = {}
 
 def compiled(function: F) -> F:
     """Mark a function as part of the compiled core."""
-    return njit(nogil=True)(function)  # type: ignore[no-any-return]
+    return cast("F", njit(nogil=True)(function))
+
+
+def global_names(code: CodeType) -> Iterator[str]:
+    """Yield the names that a function and what is nested in it look up outside itself."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from global_names(constant)
 
 
 def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -40,17 +53,27 @@ def uncompiled(function: Callable[..., Any]) -> Callable[..., Any]:
         plain = FunctionType(source.__code__, namespace, source.__name__, source.__defaults__, source.__closure__)
         plain.__kwdefaults__ = source.__kwdefaults__
         _plain[source] = plain
-        for name in source.__code__.co_names:
+        names = set(global_names(source.__code__))
+        for name in names:
             value = namespace.get(name)
             if isinstance(value, Dispatcher):
                 namespace[name] = uncompiled(value)
+            elif isinstance(value, ModuleType):
+                namespace[name] = _plain_module(value, names)
     return _plain[source]
+
+
+def _plain_module(module: ModuleType, names: set[str]) -> Any:
+    """Return a module whose compiled functions among ``names`` are plain."""
+    found = {name: uncompiled(getattr(module, name)) for name in names if isinstance(getattr(module, name, None), Dispatcher)}
+    return SimpleNamespace(**(vars(module) | found)) if found else module
 
 
 class PlainRecord:
     """A record as compiled code sees it: fields by attribute, whatever they are called.
 
-    NumPy's own ``recarray`` hides fields named like its attributes (``size``, ``flags``, ``mean``).
+    NumPy's own ``recarray`` hides fields named like its attributes (``size``, ``flags``, ``mean``). Numbers
+    come out as Python's own: NumPy's scalars warn and go on where compiled code raises, on a division by zero.
     """
 
     __slots__ = ("_fields",)
@@ -63,9 +86,13 @@ class PlainRecord:
             value = self._fields[name]
         except ValueError:
             raise AttributeError(name) from None
-        return PlainRecord(value) if isinstance(value, np.void) else value
+        if isinstance(value, np.void):
+            return PlainRecord(value)
+        return value.data if isinstance(value, np.ndarray) else value.item()
 
     def __setattr__(self, name: str, value: Any) -> None:
+        if name not in (self._fields.dtype.names or ()):
+            raise AttributeError(name)
         self._fields[name] = value
 
 

@@ -2,17 +2,21 @@
 
 A decision is a plain tuple inside the compiled core: ``(action, confidence, reasons, stop, take_profit,
 max_holding)``. Prices are yen, 0 for none; ``max_holding`` is bars, 0 for no limit.
+
+The engine turns prices into ticks away from the market: a long position's stop is rounded down, its
+target up, so that rounding alone never closes anything. A stop not below the close, or a target not
+above it, is a mistake, and such an entry is not made. Confidence is cut to 0 to 1; one that is not a
+number is 0.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from gmobot.core.compiled import compiled
 from gmobot.core.reasons import NO_SETUP
 
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201
+Decision: TypeAlias = tuple[int, float, int, float, float, int]
 
 BUY: Final = 1
 SELL: Final = -1
@@ -20,18 +24,18 @@ HOLD: Final = 0
 
 
 @compiled
-def buy(confidence, reason, stop=0.0, take_profit=0.0, max_holding=0):
+def buy(confidence: float, reason: int, stop: float = 0.0, take_profit: float = 0.0, max_holding: int = 0) -> Decision:
     """Open a long position, protected at ``stop``, unless one is open already."""
-    return (1, float(confidence), reason, float(stop), float(take_profit), max_holding)
+    return (1, float(confidence), int(reason), float(stop), float(take_profit), int(max_holding))
 
 
 @compiled
-def sell(confidence, reason, stop=0.0, take_profit=0.0, max_holding=0):
+def sell(confidence: float, reason: int, stop: float = 0.0, take_profit: float = 0.0, max_holding: int = 0) -> Decision:
     """Close the long position."""
-    return (-1, float(confidence), reason, float(stop), float(take_profit), max_holding)
+    return (-1, float(confidence), int(reason), float(stop), float(take_profit), int(max_holding))
 
 
 @compiled
-def hold(reason=NO_SETUP):
+def hold(reason: int = NO_SETUP) -> Decision:
     """Change nothing."""
-    return (0, 0.0, reason, 0.0, 0.0, 0)
+    return (0, 0.0, int(reason), 0.0, 0.0, 0)

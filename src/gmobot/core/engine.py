@@ -14,7 +14,8 @@ from __future__ import annotations
 import math
 
 from gmobot.core.compiled import compiled
-from gmobot.core.exits import clear, held_too_long, settle
+from gmobot.core.decision import Decision
+from gmobot.core.exits import clear, held_too_long, leave, settle
 from gmobot.core.reasons import (
     BELOW_MIN_CONFIDENCE,
     COOLDOWN_ACTIVE,
@@ -26,12 +27,12 @@ from gmobot.core.reasons import (
     VOLATILITY_SPIKE,
     WARMING_UP,
 )
-from gmobot.core.records import BAR_LATE, RISK_ABORT, RISK_OK
+from gmobot.core.records import BAR_LATE, RISK_ABORT, RISK_OK, Record
 from gmobot.core.risk import assess
 from gmobot.core.sizing import entry_lots
 
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201, ANN202
+# Fields of records are numbers that mypy cannot see.
+# mypy: disable-error-code="no-any-return"
 
 _FAST_RANGE = 2.0 / (5 + 1)
 _SLOW_RANGE = 2.0 / (100 + 1)
@@ -40,7 +41,7 @@ _REGIME_BARS = 100
 
 
 @compiled
-def observe(engine, bar, settings, shown):
+def observe(engine: Record, bar: Record, settings: Record, shown: Record) -> None:
     """Take note of a bar and fill ``shown``, the PRICE_BAR the strategy gets to see."""
     top, bottom = bar.high, bar.low
     if engine.bars > 0:
@@ -65,25 +66,32 @@ def observe(engine, bar, settings, shown):
 
 
 @compiled
-def conclude(engine, bar, account, settings, decision, desired):
+def conclude(engine: Record, bar: Record, account: Record, settings: Record, decision: Decision, desired: Record) -> None:
     """Turn the strategy's decision into the desired state of the symbol."""
     action, confidence, reasons, stop, take_profit, max_holding = decision
+    # Not "confidence <= 0": what is not a number counts as none.
+    confidence = min(confidence, 1.0) if confidence > 0.0 else 0.0
     closed = settle(engine, account, settings)
     status, risk_reasons = assess(account, settings, bar.close, closed)
-    if account.position != 0:
-        if held_too_long(engine):
-            engine.target = 0
-            reasons |= MAX_HOLDING_REACHED
-        elif action < 0:
-            engine.target = 0
-    elif action > 0 and account.pending == 0:
+    exposed = account.position != 0 or account.pending != 0
+    in_time = bar.flags & BAR_LATE == 0
+    if account.position != 0 and held_too_long(engine):
+        leave(engine, in_time)
+        reasons |= MAX_HOLDING_REACHED
+    elif action < 0 and exposed:
+        leave(engine, in_time)
+    elif action > 0 and not exposed:
         blocked = _entry_block(engine, bar, account, settings, confidence)
         if status == RISK_OK and blocked == 0 and account.halted == 0:
             reasons |= _enter(engine, bar, account, settings, stop, take_profit, max_holding)
         reasons |= blocked
     if status == RISK_ABORT and settings.close_on_abort != 0:
-        engine.target = 0
-    desired.target = engine.target
+        leave(engine, True)  # noqa: FBT003  # as above
+    target = engine.target
+    if status != RISK_OK or account.halted != 0:
+        # Exits only: what an entry under way would still add is not wanted any more.
+        target = min(target, max(account.position, 0))
+    desired.target = target
     desired.stop = engine.stop
     desired.take_profit = engine.take_profit
     desired.max_holding_bars = engine.max_holding_bars
@@ -94,7 +102,7 @@ def conclude(engine, bar, account, settings, decision, desired):
 
 
 @compiled
-def _enter(engine, bar, account, settings, stop, take_profit, max_holding):
+def _enter(engine: Record, bar: Record, account: Record, settings: Record, stop: float, take_profit: float, max_holding: int) -> int:
     """Plan an entry. Returns reasons to add: why there is no plan, or none."""
     stop_ticks = _ticks_down(stop, settings)
     target_ticks = _ticks_up(take_profit, settings)
@@ -112,7 +120,7 @@ def _enter(engine, bar, account, settings, stop, take_profit, max_holding):
 
 
 @compiled
-def _entry_block(engine, bar, account, settings, confidence):
+def _entry_block(engine: Record, bar: Record, account: Record, settings: Record, confidence: float) -> int:
     """Return the filters that keep this bar from opening a position."""
     blocked = 0
     if bar.flags & BAR_LATE:
@@ -135,16 +143,16 @@ def _entry_block(engine, bar, account, settings, confidence):
 
 
 @compiled
-def _ticks_down(price, settings):
+def _ticks_down(price: float, settings: Record) -> int:
     """Return a price in ticks, rounded down: a long position's stop moves away from the market."""
     if not 0.0 < price < 1.0e15:
         return 0
-    return int(math.floor(price * settings.price_denominator / settings.price_numerator))
+    return math.floor(price * settings.price_denominator / settings.price_numerator)
 
 
 @compiled
-def _ticks_up(price, settings):
+def _ticks_up(price: float, settings: Record) -> int:
     """Return a price in ticks, rounded up: a long position's target moves away from the market."""
     if not 0.0 < price < 1.0e15:
         return 0
-    return int(math.ceil(price * settings.price_denominator / settings.price_numerator))
+    return math.ceil(price * settings.price_denominator / settings.price_numerator)

@@ -2,10 +2,10 @@
 
 Seeding follows TA-Lib (a simple mean first, Wilder's or the exponential recursion after), so that the
 values agree with it once enough bars were seen; before that each returns its best running estimate.
-Only + - x / and comparisons are used: compiled and uncompiled results are equal bit for bit.
+Only + - x /, the square root and comparisons are used: compiled and uncompiled results are equal bit for bit.
 
 A state declares them by type (``fast: Ema``) or, where a window must be kept, with its largest length
-(``high = RollingMax.of(200)``).
+(``high = RollingMax.of(200)``). One state record serves one indicator with one period, every bar.
 """
 
 from __future__ import annotations
@@ -16,9 +16,10 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gmobot.core.compiled import compiled
+from gmobot.core.records import Record
 
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201
+# Fields of records are numbers that mypy cannot see.
+# mypy: disable-error-code="no-any-return"
 
 
 class Indicator:
@@ -87,7 +88,7 @@ class RollingMin(RollingMax):
 
 
 @compiled
-def ema(state, x, period):
+def ema(state: Record, x: float, period: int) -> float:
     """Exponential mean, seeded with the simple mean of the first ``period`` values."""
     state.n += 1
     if state.n <= period:
@@ -98,15 +99,13 @@ def ema(state, x, period):
 
 
 @compiled
-def rsi(state, x, period):
+def rsi(state: Record, x: float, period: int) -> float:
     """Wilder's relative strength index, 0 to 100; 50 until something moved."""
     if state.n > 0:
         change = x - state.last
-        gain = change if change > 0.0 else 0.0
-        loss = -change if change < 0.0 else 0.0
-        weight = state.n if state.n < period else period
-        state.gain += (gain - state.gain) / weight
-        state.loss += (loss - state.loss) / weight
+        weight = 1.0 / min(state.n, period)
+        state.gain += (max(change, 0.0) - state.gain) * weight
+        state.loss += (max(-change, 0.0) - state.loss) * weight
     state.last = x
     state.n += 1
     moved = state.gain + state.loss
@@ -114,75 +113,94 @@ def rsi(state, x, period):
 
 
 @compiled
-def atr(state, high, low, close, period):
-    """Wilder's average true range."""
+def atr(state: Record, high: float, low: float, close: float, period: int) -> float:
+    """Wilder's average true range; the first bar has none, for want of a close before it."""
     if state.n > 0:
-        top = high if high > state.last else state.last
-        bottom = low if low < state.last else state.last
-        weight = state.n if state.n < period else period
-        state.value += (top - bottom - state.value) / weight
+        true_range = max(high, state.last) - min(low, state.last)
+        state.value += (true_range - state.value) / min(state.n, period)
     state.last = close
     state.n += 1
     return state.value
 
 
 @compiled
-def sma(state, x, period):
-    """Simple mean of the last ``period`` values (at most the declared length)."""
-    position = state.n % period
-    if state.n >= period:
-        state.total -= state.ring[position]
+def sma(state: Record, x: float, period: int) -> float:
+    """Simple mean of the last ``period`` values."""
+    position = _place(state.n, period, len(state.ring))
+    state.total += x - state.ring[position] if state.n >= period else x
     state.ring[position] = x
-    state.total += x
     state.n += 1
-    return state.total / (state.n if state.n < period else period)
+    if position == period - 1:
+        # Added up afresh once per window, so that rounding errors do not pile up over years.
+        state.total = 0.0
+        for i in range(period):
+            state.total += state.ring[i]
+    return state.total / min(state.n, period)
 
 
 @compiled
-def deviation(state, x, period):
+def deviation(state: Record, x: float, period: int) -> float:
     """Population standard deviation of the last ``period`` values."""
-    position = state.n % period
+    position = _place(state.n, period, len(state.ring))
+    before = state.mean
     if state.n < period:
-        state.n += 1
-        step = x - state.mean
-        state.mean += step / state.n
-        state.squares += step * (x - state.mean)
-        count = state.n
+        state.mean += (x - before) / (state.n + 1)
+        state.squares += (x - before) * (x - state.mean)
     else:
         old = state.ring[position]
-        state.n += 1
-        before = state.mean
         state.mean += (x - old) / period
         state.squares += (x - old) * (x - state.mean + old - before)
-        count = period
     state.ring[position] = x
-    return math.sqrt(state.squares / count) if state.squares > 0.0 else 0.0
+    state.n += 1
+    if position == period - 1:
+        _measure_afresh(state, period)
+    return math.sqrt(max(state.squares, 0.0) / min(state.n, period))
 
 
 @compiled
-def rolling_max(state, x, period):
+def _measure_afresh(state: Record, period: int) -> None:
+    """Compute mean and squares from the full window, so that rounding errors do not pile up over years."""
+    state.mean = 0.0
+    for i in range(period):
+        state.mean += (state.ring[i] - state.mean) / (i + 1)
+    state.squares = 0.0
+    for i in range(period):
+        state.squares += (state.ring[i] - state.mean) * (state.ring[i] - state.mean)
+
+
+@compiled
+def rolling_max(state: Record, x: float, period: int) -> float:
     """Largest of the last ``period`` values."""
     return _extreme(state, x, period)
 
 
 @compiled
-def rolling_min(state, x, period):
+def rolling_min(state: Record, x: float, period: int) -> float:
     """Smallest of the last ``period`` values."""
     return -_extreme(state, -x, period)
 
 
 @compiled
-def _extreme(state, x, period):
+def _extreme(state: Record, x: float, period: int) -> float:
     # A queue of falling values: what is smaller and older than the newest can never be the maximum.
     capacity = len(state.ring)
+    _place(state.n, period, capacity)
+    if state.size > 0 and state.at[state.head] <= state.n - period:
+        state.head = (state.head + 1) % capacity
+        state.size -= 1
     while state.size > 0 and state.ring[(state.head + state.size - 1) % capacity] <= x:
         state.size -= 1
     slot = (state.head + state.size) % capacity
     state.ring[slot] = x
     state.at[slot] = state.n
     state.size += 1
-    if state.at[state.head] <= state.n - period:
-        state.head = (state.head + 1) % capacity
-        state.size -= 1
     state.n += 1
     return state.ring[state.head]
+
+
+@compiled
+def _place(n: int, period: int, capacity: int) -> int:
+    """Return where value number ``n`` goes. Compiled code would write past the window without a word."""
+    if not 0 < period <= capacity:
+        raise ValueError("the period is below 1 or longer than the window declared in State")
+    return n % period

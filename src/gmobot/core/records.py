@@ -7,9 +7,12 @@ All prices are ticks, sizes lots, money micro-yen (``_uyen``), times nanoseconds
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final, TypeAlias
 
 import numpy as np
+
+Record: TypeAlias = Any
+"""One record inside the compiled core: its fields are read and written by attribute."""
 
 BAR: Final = np.dtype(
     [
@@ -45,6 +48,7 @@ ACCOUNT: Final = np.dtype(
         ("other_gross_uyen", "i8"),  # their worth
         ("pending", "i8"),  # lots of our entries that may still fill
         ("halted", "i8"),  # 1 while a latched halt forbids new exposure
+        ("trade_realized_uyen", "i8"),  # of the open trade so far, after its fees: negative once the entry's fee is paid
     ],
     align=True,
 )
@@ -66,6 +70,7 @@ ENGINE: Final = np.dtype(
         ("take_profit", "i8"),  # the plan: price in ticks
         ("max_holding_bars", "i8"),  # the plan: 0 for no limit
         ("held_bars", "i8"),  # bars the position has been open
+        ("leaving", "i8"),  # 1 once an exit was decided, until the position is gone
         ("last_close", "i8"),  # ticks
         ("fast_range", "f8"),  # short mean of the true range, in ticks
         ("slow_range", "f8"),  # long mean of the true range, in ticks

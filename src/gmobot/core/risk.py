@@ -1,7 +1,8 @@
 """The six guards of the account. Abort beats degraded.
 
 Degraded: no new exposure, exits only. Abort: close what we own, and a halt that stays until an operator
-takes it back (the latch belongs to the caller). A limit of 0 is off. Ratios are compared as integers in
+takes it back (the latch belongs to the caller). A limit of 0 is off; there are no negative ones. One trade's loss is what the open
+one has lost so far, what it sold already and its fees included, or what the last closed one lost. Ratios are compared as integers in
 millionths of whole yen, so that no amount can overflow.
 """
 
@@ -16,17 +17,14 @@ from gmobot.core.reasons import (
     MAX_TRADE_LOSS_EXCEEDED,
     WALLET_DRIFT_EXCEEDED,
 )
-from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
-
-# mypy: disable-error-code="no-untyped-def"
-# ruff: noqa: ANN001, ANN201
+from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK, Record
 
 _ABORTING = MAX_DRAWDOWN_EXCEEDED | MAX_TRADE_LOSS_EXCEEDED
 _YEN = 1_000_000
 
 
 @compiled
-def assess(account, settings, price, trade_just_closed):
+def assess(account: Record, settings: Record, price: int, trade_just_closed: bool) -> tuple[int, int]:  # noqa: FBT001  # called by position
     """Return ``(status, reasons)`` of the account at a price.
 
     Args:
@@ -47,7 +45,7 @@ def assess(account, settings, price, trade_just_closed):
     if limit > 0 and abs(account.position) > limit:
         reasons |= MAX_POSITION_SIZE_EXCEEDED
     limit = settings.max_trade_loss_uyen
-    open_loss = account.position != 0 and account.cost_uyen - worth > limit
+    open_loss = account.position != 0 and account.cost_uyen - worth - account.trade_realized_uyen > limit
     closed_loss = trade_just_closed and -account.last_trade_pnl_uyen > limit
     if limit > 0 and (open_loss or closed_loss):
         reasons |= MAX_TRADE_LOSS_EXCEEDED

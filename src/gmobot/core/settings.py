@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from decimal import Decimal
 from fractions import Fraction
 from typing import Any
@@ -21,7 +21,7 @@ class Settings:
     """Everything the engine is told once. Money in yen, sizes in coins, shares as fractions; 0 is off.
 
     Raises:
-        InstrumentError: From :meth:`record`, when a size is off the instrument's grid.
+        InstrumentError: From :meth:`record`, when a size is off the instrument's grid or a number makes no sense.
     """
 
     instrument: Instrument
@@ -45,6 +45,13 @@ class Settings:
         """Return the one-element SETTINGS array."""
         if (self.fixed_size is None) == (self.risk_fraction is None):
             raise InstrumentError("sizing needs either a fixed size or a risk fraction")
+        for name, limit in (("min_confidence", 1), ("risk_fraction", 1), ("max_drawdown", 1)):
+            if (getattr(self, name) or 0) > limit:
+                raise InstrumentError(f"{name} is a share, at most {limit}, not {getattr(self, name)}")
+        for field in fields(self)[1:]:
+            value = getattr(self, field.name)
+            if value is not None and not value >= 0:
+                raise InstrumentError(f"{field.name} must not be negative; 0 turns it off")
         instrument = self.instrument
         tick, step = Fraction(instrument.tick_size), Fraction(instrument.size_step)
         values: dict[str, int | float] = {

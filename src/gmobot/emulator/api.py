@@ -15,6 +15,7 @@ from urllib.parse import parse_qsl
 
 from gmobot.clock import NS_PER_MS, NS_PER_SECOND, iso_utc
 from gmobot.emulator import wire
+from gmobot.emulator.admin import PREFIX, AdminApi
 from gmobot.emulator.exchange import Exchange, Refusal
 from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.ledger import Account
@@ -22,10 +23,13 @@ from gmobot.emulator.private import PrivateApi, body_values
 from gmobot.emulator.public import NotFound, PublicApi
 from gmobot.emulator.sockets import Hub, ServerSocket
 from gmobot.emulator.tokens import Tokens
+from gmobot.errors import ConfigError
 from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request
 
 _RECORDS_KEPT = 10_000
 _PRIVATE_SOCKET = "/ws/private/v1/"
+_BAD_GATEWAY = Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", {"Content-Type": "text/html"})
+STATUSES = ("OPEN", "PREOPEN", "MAINTENANCE")
 
 
 class ExchangeApi:
@@ -38,7 +42,8 @@ class ExchangeApi:
         self.hub = Hub(exchange, self.faults)
         self.access: deque[dict[str, Any]] = deque(maxlen=_RECORDS_KEPT)
         self._public = PublicApi(exchange)
-        self._private = PrivateApi(exchange, self.tokens)
+        self._private = PrivateApi(exchange, self.tokens, self.faults)
+        self._admin = AdminApi(self)
         self._recent: dict[str, deque[float]] = {}
 
     async def run(self) -> None:
@@ -53,15 +58,17 @@ class ExchangeApi:
         Raises:
             ReplyLost: A fault took the reply away.
         """
+        if request.path.startswith(PREFIX):
+            return self._admin.answer(request)
         path = request.path.removeprefix("/private").removeprefix("/public")
         if self.faults.strikes(Fault.REPLY_LOST_BEFORE, path):
             raise ReplyLost("the connection broke")
+        if self.faults.strikes(Fault.SERVER_ERROR_BEFORE, path):
+            return _BAD_GATEWAY
         reply = self._answer(request, path, client)
-        await asyncio.sleep(self.exchange.assumptions.reply_seconds)
-        if self.faults.strikes(Fault.REPLY_SLOW, path):
-            await asyncio.sleep(self.faults.seconds(0.2, 3.0))
+        await asyncio.sleep(self._reply_seconds(path))
         if self.faults.strikes(Fault.SERVER_ERROR, path):
-            return Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", {"Content-Type": "text/html"})
+            return _BAD_GATEWAY
         if self.faults.strikes(Fault.REPLY_LOST_AFTER, path):
             raise ReplyLost("the connection broke")
         return reply
@@ -72,7 +79,7 @@ class ExchangeApi:
         Raises:
             HandshakeRefused: In maintenance, without a valid token, or at an unknown path.
         """
-        if self.exchange.status == "MAINTENANCE":
+        if self.exchange.status == "MAINTENANCE" or self.faults.strikes(Fault.HANDSHAKE_REFUSED, "connect"):
             raise HandshakeRefused(503)
         if path == "/ws/public/v1":
             return self.hub.open(client, None)
@@ -84,11 +91,25 @@ class ExchangeApi:
         return self.hub.open(client, owner)
 
     def set_status(self, status: str) -> None:
-        """Open the exchange, close it, or let it open slowly."""
+        """Open the exchange, close it, or let it open slowly.
+
+        Raises:
+            ConfigError: There is no such status.
+        """
+        if status not in STATUSES:
+            raise ConfigError(f"status {status!r}: must be one of {', '.join(STATUSES)}")
         self.exchange.status = status
         if status == "MAINTENANCE":
             self.tokens.clear()
             self.hub.drop_all()
+
+    def _reply_seconds(self, path: str) -> float:
+        guesses = self.exchange.assumptions
+        if self.faults.strikes(Fault.REPLY_SLOW, path):
+            return guesses.reply_seconds + self.faults.seconds(Fault.REPLY_SLOW, 0.2, 3.0)
+        if self.faults.strikes(Fault.EVENT_BEFORE_REPLY, path):
+            return max(guesses.reply_seconds, 2 * guesses.event_seconds + 0.01)
+        return guesses.reply_seconds
 
     def _answer(self, request: Request, path: str, client: str) -> Reply:
         now = self.exchange.clock.now_ns()
@@ -106,6 +127,8 @@ class ExchangeApi:
             return wire.failure(refusal.code, refusal.text, now)
 
     def _answer_public(self, request: Request, path: str, client: str, now: int) -> Reply:
+        if not self._public.knows(path):
+            raise NotFound
         if self.exchange.status == "MAINTENANCE":
             return self._closed(now)
         if self._over_limit(f"public:{client}", self.exchange.assumptions.public_per_second):

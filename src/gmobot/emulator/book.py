@@ -1,92 +1,180 @@
-"""One symbol's order book: other participants' levels around the market, and the customers' orders in them.
+"""One symbol's order book: the levels of other participants around the market, and the customers' orders in them.
 
-The levels of others are made up around the price of the tape; a customer's order waits behind what stood
-at its price when it came. All prices are ticks, all sizes lots.
+The others' levels are made up around the price of the tape, or come from a real book in paper trading. Each
+made-up level belongs to its price, so that a moving market uncovers and hides levels instead of reshuffling
+them, and none is computed before somebody looks. Prices are ticks, sizes lots.
 """
 
 from __future__ import annotations
 
-import random
-from dataclasses import dataclass, field
+from bisect import insort
+from collections.abc import Iterator
+from dataclasses import dataclass
+from heapq import merge
+from itertools import groupby
 
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument
 from gmobot.emulator.ledger import Order
 
-LEVELS = 30
-"""Depth that is kept in memory and streamed; deeper levels are made up when REST asks for them."""
+STREAM_LEVELS = 30
+REST_LEVELS = 500
+_SPREAD_DIVISOR = 5_000
+_STEP_DIVISOR = 20_000
+_LEVEL_YEN = 20_000
+_LEVEL_YEN_MORE = 2_000_000
+_LIFE = 16
+_MASK = (1 << 64) - 1
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Level:
+    """What stands at a price: one customer's order, or (``maker`` is ``None``) everybody else."""
+
+    price: int
+    lots: int
+    maker: Order | None = None
+
+
 class OrderBook:
-    """Levels of others, best first, and customers' resting orders, oldest first."""
+    """Both sides of one symbol's book.
 
-    instrument: Instrument
-    seed: int
-    last: int = 0
-    asks: list[list[int]] = field(default_factory=list)
-    bids: list[list[int]] = field(default_factory=list)
-    resting: list[Order] = field(default_factory=list)
-    stops: list[Order] = field(default_factory=list)
-    changes: int = 0
-    _random: random.Random = field(init=False)
+    Attributes:
+        last: Price of the last trade, 0 before the first.
+        stops: Orders waiting for their trigger, oldest first.
+        changes: Grows with every change; equal numbers mean an equal book.
+    """
 
-    def __post_init__(self) -> None:
-        self._random = random.Random(f"book:{self.seed}:{self.instrument.symbol}")
+    def __init__(self, instrument: Instrument, seed: int) -> None:
+        self.instrument = instrument
+        self.last = 0
+        self.stops: list[Order] = []
+        self.changes = 0
+        self._salt = _mix(seed * 1_000_003 + sum(map(ord, instrument.symbol)))
+        self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
+        self._trades = 0
+        self._real: dict[str, list[tuple[int, int]]] | None = None
+        self._taken: dict[tuple[str, int], int] = {}
+        self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
 
     @property
     def best_ask(self) -> int:
         """Lowest offer, 0 for none."""
-        own = [order.price for order in self.resting if order.side == "SELL"]
-        return min(([self.asks[0][0]] if self.asks else []) + own, default=0)
+        return next((level.price for level in self.walk("SELL")), 0)
 
     @property
     def best_bid(self) -> int:
         """Highest bid, 0 for none."""
-        own = [order.price for order in self.resting if order.side == "BUY"]
-        return max(([self.bids[0][0]] if self.bids else []) + own, default=0)
+        return next((level.price for level in self.walk("BUY")), 0)
 
     def recentre(self, side: str, ticks: int) -> None:
-        """Make up the others' levels anew after a trade: the taker's side tells which quote it hit."""
+        """Move the others' levels after a trade of theirs: the taker's side tells which quote it hit."""
         self.last = ticks
         self.changes += 1
-        spread = max(1, ticks // 5_000)
+        if self._real is not None:
+            return
+        spread = max(1, ticks // _SPREAD_DIVISOR)
         ask = ticks if side == "BUY" else ticks + spread
-        self.asks = self._side(ask, 1)
-        self.bids = self._side(max(1, ask - spread), -1)
+        self._best = {"SELL": ask, "BUY": max(1, ask - spread)}
+        self._trades += 1
+        self._taken.clear()
 
-    def replace(self, asks: list[list[int]], bids: list[list[int]]) -> None:
-        """Take the levels of others from outside (paper trading on real books)."""
-        self.asks, self.bids = asks, bids
+    def replace(self, asks: list[tuple[int, int]], bids: list[tuple[int, int]]) -> None:
+        """Take the others' levels from outside: best first."""
+        self._real = {"SELL": asks, "BUY": bids}
+        self._taken.clear()
         self.changes += 1
+        for side, levels in self._real.items():
+            shown = dict(levels)
+            for order in self._resting[side]:
+                order.queue_ahead = min(order.queue_ahead, shown.get(order.price, 0))
+
+    def rest(self, order: Order) -> None:
+        """Put an order behind what stands at its price."""
+        order.queue_ahead = next((lots for price, lots in self._others(order.side) if price == order.price), 0)
+        insort(self._resting[order.side], order, key=_priority)
+        self.changes += 1
+
+    def remove(self, order: Order) -> None:
+        """Take an order out, if it is in."""
+        for place in (self._resting[order.side], self.stops):
+            if order in place:
+                place.remove(order)
+                self.changes += 1
+
+    def resting(self, side: str) -> list[Order]:
+        """Return customers' orders of one side in priority: price, then time."""
+        return list(self._resting[side])
+
+    def take(self, side: str, price: int, lots: int) -> None:
+        """Others' lots are gone from a price until the market moves on."""
+        self._taken[side, price] = self._taken.get((side, price), 0) + lots
+        self.changes += 1
+
+    def walk(self, side: str, limit: int = 0) -> Iterator[Level]:
+        """Return what an incoming order would meet on a side, in the order it would meet it.
+
+        Args:
+            side: ``SELL`` for the offers, ``BUY`` for the bids.
+            limit: Worst acceptable price, 0 for any.
+        """
+        sign = 1 if side == "SELL" else -1
+        others = (Level(price, lots) for price, lots in self._others(side))
+        customers = (Level(order.price, order.open_lots, order) for order in list(self._resting[side]))
+        for level in merge(others, customers, key=lambda level: sign * level.price):
+            if limit and sign * level.price > sign * limit:
+                return
+            yield level
 
     def levels(self, side: str, depth: int) -> list[tuple[int, int]]:
         """Return the book as everybody sees it, customers' orders included."""
-        others = self.asks if side == "SELL" else self.bids
-        total = {price: lots for price, lots in others if lots > 0}
-        for order in self.resting:
-            if order.side == side:
-                total[order.price] = total.get(order.price, 0) + order.open_lots
-        ordered = sorted(total.items(), reverse=side == "BUY")
-        if depth > LEVELS and len(ordered) >= LEVELS:
-            ordered += self._deeper(ordered[-1][0], 1 if side == "SELL" else -1, depth - len(ordered))
-        return ordered[:depth]
-
-    def queue_at(self, side: str, price: int) -> int:
-        """Return the lots of others that stand at a price."""
-        return next((lots for at, lots in (self.asks if side == "SELL" else self.bids) if at == price), 0)
-
-    def _side(self, best: int, direction: int) -> list[list[int]]:
-        draw, levels, price = self._random, [], best
-        step = max(1, best // 20_000)
-        for _ in range(LEVELS):
-            levels.append([price, max(self.instrument.min_lots, int(20_000 * draw.random() ** 2) + 500)])
-            price += direction * (1 + int(draw.random() * step))
-            if price < 1:
+        found: list[tuple[int, int]] = []
+        for price, group in groupby(self.walk(side), key=lambda level: level.price):
+            found.append((price, sum(level.lots for level in group)))
+            if len(found) == depth:
                 break
-        return levels
+        return found
 
-    @staticmethod
-    def _deeper(last: int, direction: int, count: int) -> list[tuple[int, int]]:
-        step = max(1, last // 20_000)
-        prices = (last + direction * step * n for n in range(1, count + 1))
-        return [(price, 1_000) for price in prices if price > 0]
+    def _others(self, side: str) -> Iterator[tuple[int, int]]:
+        """Return the others' levels that are left: nobody's order crosses a customer's."""
+        opposite = self._resting["BUY" if side == "SELL" else "SELL"]
+        barrier = opposite[0].price if opposite else 0
+        for price, lots in self._real[side] if self._real is not None else self._made_up(side):
+            if barrier and (price <= barrier if side == "SELL" else price >= barrier):
+                continue
+            left = lots - self._taken.get((side, price), 0) if self._taken else lots
+            if left > 0:
+                yield price, left
+
+    def _made_up(self, side: str) -> Iterator[tuple[int, int]]:
+        best = self._best[side]
+        if not best:
+            return
+        direction = 1 if side == "SELL" else -1
+        step = max(1, self.last // _STEP_DIVISOR)
+        yield best, self._size(best, best // step)
+        cell, price = best // step, best
+        for _ in range(2 * REST_LEVELS):
+            price = cell * step + _mix(self._salt ^ cell) % step
+            if price < 1:
+                return
+            if direction * price > direction * best:
+                yield price, self._size(price, cell)
+            cell += direction
+
+    def _size(self, price: int, cell: int) -> int:
+        """Return the size of a level: it lives for a few trades, every level on a rhythm of its own."""
+        draw = _mix(self._salt + 31 * cell + 7_919 * ((self._trades + cell) // _LIFE)) / _MASK
+        yen = _LEVEL_YEN + int(_LEVEL_YEN_MORE * draw * draw)
+        return max(self.instrument.min_lots, yen * UYEN_PER_YEN // (price * self.instrument.unit_uyen))
+
+
+def _priority(order: Order) -> tuple[int, int]:
+    return (order.price if order.side == "SELL" else -order.price, order.order_id)
+
+
+def _mix(value: int) -> int:
+    """Return 64 well-mixed bits of a number (the finaliser of splitmix64)."""
+    value = (value + 0x9E3779B97F4A7C15) & _MASK
+    value = ((value ^ (value >> 30)) * 0xBF58476D1CE4E5B9) & _MASK
+    value = ((value ^ (value >> 27)) * 0x94D049BB133111EB) & _MASK
+    return value ^ (value >> 31)

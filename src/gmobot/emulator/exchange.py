@@ -6,26 +6,32 @@ Everything happens on one loop and in integers; the only time is the injected cl
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from itertools import takewhile
+from typing import Literal, overload
 
 from gmobot.clock import NS_PER_SECOND, Clock
-from gmobot.core.instrument import Instrument, InstrumentError
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.book import OrderBook
-from gmobot.emulator.ledger import Account, Execution, Order
-from gmobot.emulator.market import Market, Trade
+from gmobot.emulator.ledger import Account, Execution, Ledger, Order, needed
+from gmobot.emulator.market import Market
 from gmobot.emulator.matching import Matcher
+from gmobot.emulator.tape import Tape, Trade
 from gmobot.venue.models import Book, Print
 
-_TAPE_KEPT = 400_000
 _LONGEST_SLEEP = 3600.0
+_TRADES_A_TURN = 500
+"""A tape that plays faster than this machine still lets everybody else have their turn."""
+_STATE_TEXT = "The request is invalid due to the status of the specified order."
+
+Listener = Callable[..., None]
 
 
 class Refusal(Exception):
-    """An order the exchange does not take, with the wire's code and text."""
+    """A request the exchange does not carry out, with the wire's code and text."""
 
     def __init__(self, code: str, text: str = "") -> None:
         super().__init__(f"{code} {text}".strip())
@@ -47,13 +53,13 @@ class NewOrder:
 
 @dataclass(slots=True)
 class SymbolMarket:
-    """One symbol: its book, its tape, its matcher."""
+    """One symbol: its book, its tape, its matcher, and where its prices come from."""
 
     instrument: Instrument
     book: OrderBook
     matcher: Matcher
     source: Market
-    tape: deque[Trade] = field(default_factory=lambda: deque(maxlen=_TAPE_KEPT))
+    tape: Tape = field(default_factory=Tape)
 
 
 class Exchange:
@@ -76,21 +82,25 @@ class Exchange:
     ) -> None:
         self.clock = clock
         self.assumptions = assumptions or Assumptions()
-        self.accounts = dict(accounts)
+        self.instruments: dict[str, Instrument] = {symbol: instrument for symbol, (instrument, _) in markets.items()}
+        self.ledger = Ledger(accounts, self.instruments, int(self.assumptions.fee_rounding))
         self.status = "OPEN"
-        self.listeners: list[Callable[..., None]] = []
+        self.listeners: list[Listener] = []
         self._order_id = 8_800_000_000
         self._execution_id = 9_900_000_000
+        self._started = False
         self.symbols = {symbol: self._symbol(instrument, market, seed) for symbol, (instrument, market) in markets.items()}
-        self._moved = asyncio.Event()
 
     @property
-    def instruments(self) -> dict[str, Instrument]:
-        """Every symbol's arithmetic."""
-        return {symbol: market.instrument for symbol, market in self.symbols.items()}
+    def accounts(self) -> dict[str, Account]:
+        """Every account by its key."""
+        return self.ledger.accounts
 
     def start(self) -> None:
         """Make up the recent past, so that there is a tape and a book from the first moment."""
+        if self._started:
+            return
+        self._started = True
         now = self.clock.now_ns()
         for market in self.symbols.values():
             past = market.source.history(now)
@@ -100,12 +110,19 @@ class Exchange:
 
     async def run(self) -> None:
         """Let the markets trade until cancelled."""
+        self.start()
         async with asyncio.TaskGroup() as group:
             for symbol in self.symbols:
                 group.create_task(self._drive(symbol))
+        await asyncio.Event().wait()
 
-    def place(self, account: Account, new: NewOrder) -> Order:
+    def place(self, account: Account, new: NewOrder, *, hidden_seconds: float = 0.0) -> Order:
         """Check and take an order.
+
+        Args:
+            account: Whose.
+            new: What.
+            hidden_seconds: How much longer than usual queries shall not show it.
 
         Raises:
             Refusal: With the code the exchange would give.
@@ -114,61 +131,73 @@ class Exchange:
             raise Refusal("ERR-5203", "PREOPEN. Please wait for a while")
         market = self._known(new.symbol)
         lots, price = self._check_numbers(new, market.instrument)
-        self._check_rules(new, market, price)
-        self._check_funds(account, new, market, lots, price)
-        self._order_id += 1
+        self._check_rules(account, new, market, price)
         now = self.clock.now_ns()
-        visible = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND)
-        order = Order(
-            self._order_id, account, new.symbol, new.side, new.execution_type, new.time_in_force, lots, price, at_ns=now, visible_ns=visible
-        )
+        visible = now + int((self.assumptions.visibility_seconds + hidden_seconds) * NS_PER_SECOND)
+        kind, tif = new.execution_type, new.time_in_force
+        order = Order(self._order_id + 1, account, new.symbol, new.side, kind, tif, lots, price, at_ns=now, visible_ns=visible)
+        self._check_funds(order, market)
+        self._order_id += 1
         account.orders[order.order_id] = order
         market.matcher.accept(order, now)
         market.matcher.trigger(now)
         return order
 
     def cancel(self, account: Account, order_id: int) -> None:
-        """Cancel an order.
+        """Cancel an order, at once or after a moment in which it may still fill.
 
         Raises:
-            Refusal: It never existed (ERR-151) or has ended (ERR-5122).
+            Refusal: It never existed (ERR-151), has ended or is being cancelled (ERR-5122).
         """
         order = account.orders.get(order_id)
         if order is None:
             raise Refusal("ERR-151", "Service Unavailable")
-        if not order.active:
-            raise Refusal("ERR-5122", "The request is invalid due to the status of the specified order.")
-        self.symbols[order.symbol].matcher.cancel(order)
+        if order.status not in ("ORDERED", "WAITING"):
+            raise Refusal("ERR-5122", _STATE_TEXT)
+        if self.assumptions.cancel_seconds <= 0:
+            self.symbols[order.symbol].matcher.cancel(order)
+            return
+        order.status = "CANCELLING"
+        asyncio.get_running_loop().call_later(self.assumptions.cancel_seconds, self._finish_cancel, order)
 
     def feed_print(self, row: Print) -> None:
-        """Take a trade of a real tape (paper trading)."""
-        market = self._known(row.symbol)
-        self._trade(
-            row.symbol, Trade(self.clock.now_ns(), row.side.value, market.instrument.ticks(row.price), market.instrument.lots(row.size))
-        )
+        """Take a trade of a real tape (paper trading).
+
+        Raises:
+            InstrumentError: Its price or size is off the instrument's grid.
+        """
+        instrument = self._known(row.symbol).instrument
+        trade = Trade(self.clock.now_ns(), row.side.value, instrument.ticks(row.price), instrument.lots(row.size))
+        self._trade(row.symbol, trade)
 
     def feed_book(self, book: Book) -> None:
-        """Take a snapshot of a real book (paper trading)."""
+        """Take a snapshot of a real book (paper trading).
+
+        Raises:
+            InstrumentError: A price or size is off the instrument's grid.
+        """
         market = self._known(book.symbol)
         ticks, lots = market.instrument.ticks, market.instrument.lots
-        market.book.replace(
-            [[ticks(level.price), lots(level.size)] for level in book.asks], [[ticks(level.price), lots(level.size)] for level in book.bids]
-        )
+        asks = [(ticks(level.price), lots(level.size)) for level in book.asks]
+        bids = [(ticks(level.price), lots(level.size)) for level in book.bids]
+        now = self.clock.now_ns()
+        market.matcher.cross(now, asks, bids)
+        market.book.replace(asks, bids)
+        market.matcher.trigger(now)
 
     def check(self) -> None:
-        """Check every account's books.
+        """Check every identity of the books: what moved is what was executed, what is held is what is open.
 
         Raises:
             LedgerBrokenError: They do not add up.
         """
-        instruments = self.instruments
-        for account in self.accounts.values():
-            account.check(instruments)
+        self.ledger.check()
 
     def _symbol(self, instrument: Instrument, source: Market, seed: int) -> SymbolMarket:
         book = OrderBook(instrument, seed)
         matcher = Matcher(
             book,
+            self.ledger,
             self.assumptions,
             next_id=self._next_execution_id,
             on_execution=lambda execution: self._tell("execution", execution),
@@ -179,14 +208,17 @@ class Exchange:
 
     async def _drive(self, symbol: str) -> None:
         source = self.symbols[symbol].source
-        at_ns = self.clock.now_ns()
+        at_ns, turn = self.clock.now_ns(), 0
         while (trade := source.next(at_ns)) is not None:
-            at_ns = trade.at_ns
+            at_ns, turn = trade.at_ns, turn + 1
             while (wait := (at_ns - self.clock.now_ns()) / NS_PER_SECOND) > 0:
                 await asyncio.sleep(min(wait, _LONGEST_SLEEP))
+                turn = 0
+            if turn >= _TRADES_A_TURN:
+                await asyncio.sleep(0)
+                turn = 0
             if self.status == "OPEN":
                 self._trade(symbol, Trade(self.clock.now_ns(), trade.side, trade.ticks, trade.lots))
-        await asyncio.Event().wait()
 
     def _trade(self, symbol: str, trade: Trade) -> None:
         self._print(symbol, trade)
@@ -198,6 +230,16 @@ class Exchange:
         market.book.last = trade.ticks
         self._tell("trade", symbol, trade)
 
+    def _finish_cancel(self, order: Order) -> None:
+        if order.status == "CANCELLING":
+            self.symbols[order.symbol].matcher.cancel(order)
+
+    @overload
+    def _tell(self, kind: Literal["trade"], symbol: str, trade: Trade, /) -> None: ...
+    @overload
+    def _tell(self, kind: Literal["execution"], execution: Execution, /) -> None: ...
+    @overload
+    def _tell(self, kind: Literal["order"], order: Order, news: str, /) -> None: ...
     def _tell(self, *news: object) -> None:
         for listener in self.listeners:
             listener(*news)
@@ -225,39 +267,29 @@ class Exchange:
         except InstrumentError:
             raise Refusal("ERR-5114", "Decimal digits of price is invalid.") from None
 
-    def _check_rules(self, new: NewOrder, market: SymbolMarket, price: int) -> None:
+    def _check_rules(self, account: Account, new: NewOrder, market: SymbolMarket, price: int) -> None:
         legal = {"MARKET": {"FAK"}, "STOP": {"FAK"}, "LIMIT": {"FAS", "FOK", "SOK"}}
         if self.assumptions.limit_fak_accepted:
             legal["LIMIT"].add("FAK")
         if new.time_in_force not in legal[new.execution_type]:
             raise Refusal("ERR-5111", "Invalid timeInForce.")
+        if len(account.open_orders) >= self.assumptions.most_active_orders:
+            raise Refusal("ERR-635", "Too many active orders.")
         if new.execution_type == "STOP" and market.matcher.fires(new.side, price):
             raise Refusal("ERR-5129", "The stop price would be triggered immediately.")
         best = market.book.best_bid if new.side == "BUY" else market.book.best_ask
         if new.execution_type == "LIMIT" and best and abs(price - best) > best * self.assumptions.price_band:
             raise Refusal("ERR-5121", "The price is out of range.")
 
-    def _check_funds(self, account: Account, new: NewOrder, market: SymbolMarket, lots: int, price: int) -> None:
-        if len(account.active()) >= self.assumptions.most_active_orders:
-            raise Refusal("ERR-635", "Too many active orders.")
-        if new.side == "SELL":
-            if lots > account.coins.get(new.symbol, 0) - account.reserved_lots(new.symbol):
+    @staticmethod
+    def _check_funds(order: Order, market: SymbolMarket) -> None:
+        if order.side == "SELL":
+            if order.lots > order.account.free_lots(order.symbol):
                 raise Refusal("ERR-208", "Exceeds the available balance.")
             return
-        worst = price or self._worst_ask(market, lots)
-        need = market.instrument.notional_uyen(worst, lots)
-        need += market.instrument.fee_uyen(need, maker=False)
-        if need > account.jpy_uyen - account.reserved_uyen(self.instruments):
+        need = market.matcher.cost_uyen(order) if order.execution_type == "MARKET" else needed(order, market.instrument)
+        if need > order.account.free_uyen():
             raise Refusal("ERR-201", "Trading margin is insufficient.")
-
-    @staticmethod
-    def _worst_ask(market: SymbolMarket, lots: int) -> int:
-        price = market.book.last
-        for price, size in market.book.levels("SELL", 500):  # noqa: B007  # the last price reached is the answer
-            lots -= size
-            if lots <= 0:
-                break
-        return price
 
 
 def account(key: str, secret: str, balances: Mapping[str, Decimal], instruments: Mapping[str, Instrument]) -> Account:
@@ -267,9 +299,10 @@ def account(key: str, secret: str, balances: Mapping[str, Decimal], instruments:
         InstrumentError: A balance is off its symbol's grid.
     """
     coins = {symbol: instruments[symbol].lots(amount) for symbol, amount in balances.items() if symbol in instruments}
-    return Account(key, secret.encode(), int(balances.get("JPY", Decimal(0)) * 1_000_000), coins)
+    return Account(key, secret.encode(), int(balances.get("JPY", Decimal(0)) * UYEN_PER_YEN), coins)
 
 
 def executions_since(who: Account, since_ns: int, symbol: str) -> list[Execution]:
     """Return an account's fills of a symbol since a moment, newest first."""
-    return [e for e in reversed(who.executions) if e.order.symbol == symbol and e.at_ns >= since_ns]
+    recent = takewhile(lambda execution: execution.at_ns >= since_ns, reversed(who.executions))
+    return [execution for execution in recent if execution.order.symbol == symbol]

@@ -1,7 +1,7 @@
 """Faults: what the way to the exchange, and the exchange itself, can do to a client.
 
-A fault is armed for a number of times, on endpoints that match, or happens with a probability; both
-draw from one seeded generator, so that a run can be repeated. Adding a fault is adding a name here and
+A fault is armed for a number of times, on places that match, or happens with a probability; each kind draws
+from a seeded generator of its own, so that a run can be repeated. Adding a fault is adding a name here and
 asking :meth:`Faults.strikes` where it bites.
 """
 
@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 from enum import StrEnum
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 
 from gmobot.errors import ConfigError
 
 
 class Fault(StrEnum):
-    """Everything that can be made to go wrong."""
+    """Everything that can be made to go wrong. ``where`` it bites: a path, a channel, or ``connect``."""
 
     REPLY_LOST_BEFORE = "reply_lost_before"
     """The connection breaks before the request is looked at."""
@@ -24,12 +24,18 @@ class Fault(StrEnum):
     """The request is carried out, and the connection breaks before the reply."""
     REPLY_SLOW = "reply_slow"
     """The reply comes seconds later; events do not wait for it."""
+    EVENT_BEFORE_REPLY = "event_before_reply"
+    """The reply waits just until the events of the request have left."""
     SERVER_ERROR = "server_error"
     """HTTP 502 with HTML, after the request was carried out."""
+    SERVER_ERROR_BEFORE = "server_error_before"
+    """HTTP 502 with HTML, nothing done."""
     SERVER_BUSY = "server_busy"
     """ERR-554, nothing done."""
     RATE_LIMITED = "rate_limited"
     """ERR-5003, nothing done."""
+    HIDDEN = "hidden"
+    """An accepted order and its fills stay invisible to queries for a while."""
     EVENT_DUPLICATED = "event_duplicated"
     EVENT_DELAYED = "event_delayed"
     EVENT_LOST = "event_lost"
@@ -37,6 +43,8 @@ class Fault(StrEnum):
     """The socket stays open and nothing comes any more, not even pings."""
     SOCKET_DROPPED = "socket_dropped"
     """The socket closes without a close frame."""
+    HANDSHAKE_REFUSED = "handshake_refused"
+    """HTTP 503 instead of a socket."""
 
 
 @dataclass(slots=True)
@@ -50,10 +58,14 @@ class Armed:
 
 
 class Faults:
-    """Decides when which fault strikes."""
+    """Decides when which fault strikes.
+
+    Attributes:
+        struck: How often each fault has struck.
+    """
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = random.Random(seed)
+        self._random = {fault: random.Random(f"fault:{seed}:{fault}") for fault in Fault}  # noqa: S311  # seeded: a run can be repeated
         self._armed: list[Armed] = []
         self.struck: dict[str, int] = {}
 
@@ -69,34 +81,46 @@ class Faults:
         Raises:
             ConfigError: There is no such fault, or the numbers make no sense.
         """
-        try:
-            name = Fault(fault)
-        except ValueError:
-            raise ConfigError(f"fault {fault!r}: there is no such fault; there are: {', '.join(Fault)}") from None
+        name = _named(fault)
         if not 0.0 <= probability <= 1.0 or (times is not None and times < 1):
             raise ConfigError(f"fault {fault}: probability is 0 to 1 and times at least 1")
         self._armed.append(Armed(name, where, times, probability))
 
     def disarm(self, fault: str | None = None) -> None:
-        """Take back one kind of fault, or all."""
-        self._armed = [armed for armed in self._armed if fault is not None and armed.fault != fault]
+        """Take back one kind of fault, or all.
+
+        Raises:
+            ConfigError: There is no such fault.
+        """
+        name = None if fault is None else _named(fault)
+        self._armed = [armed for armed in self._armed if name is not None and armed.fault is not name]
 
     def strikes(self, fault: Fault, where: str) -> bool:
         """Return whether a fault strikes here and now, and count it."""
         for armed in self._armed:
-            if armed.fault is fault and fnmatch(where, armed.where) and self._random.random() < armed.probability:
-                if armed.times is not None:
-                    armed.times -= 1
-                    if armed.times == 0:
-                        self._armed.remove(armed)
-                self.struck[fault] = self.struck.get(fault, 0) + 1
+            if armed.fault is fault and fnmatchcase(where, armed.where) and self._random[fault].random() < armed.probability:
+                self._use(armed)
                 return True
         return False
 
-    def seconds(self, shortest: float, longest: float) -> float:
+    def seconds(self, fault: Fault, shortest: float, longest: float) -> float:
         """Return a delay for a fault that needs one."""
-        return self._random.uniform(shortest, longest)
+        return self._random[fault].uniform(shortest, longest)
 
     def describe(self) -> list[dict[str, object]]:
         """Return what is armed."""
         return [{"fault": a.fault.value, "where": a.where, "times": a.times, "probability": a.probability} for a in self._armed]
+
+    def _use(self, armed: Armed) -> None:
+        self.struck[armed.fault] = self.struck.get(armed.fault, 0) + 1
+        if armed.times is not None:
+            armed.times -= 1
+            if armed.times == 0:
+                self._armed.remove(armed)
+
+
+def _named(fault: str) -> Fault:
+    try:
+        return Fault(fault)
+    except ValueError:
+        raise ConfigError(f"fault {fault!r}: there is no such fault; there are: {', '.join(Fault)}") from None

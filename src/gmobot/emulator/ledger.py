@@ -1,10 +1,17 @@
-"""Accounts: balances in integers, orders, executions, and the identities that must hold between them."""
+"""Accounts: balances in integers, holds for open orders, executions, and the identities between them.
+
+Money moves in exactly one place, :meth:`Ledger.book`. Everything else is derived, and :meth:`Ledger.check`
+derives it a second time from the executions alone.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import PPM, Instrument, round_fee
+
+ACTIVE = frozenset({"WAITING", "ORDERED", "MODIFYING", "CANCELLING"})
 
 
 class LedgerBrokenError(AssertionError):
@@ -13,7 +20,12 @@ class LedgerBrokenError(AssertionError):
 
 @dataclass(slots=True, eq=False)
 class Execution:
-    """One fill."""
+    """One fill of one order.
+
+    Attributes:
+        cumulative: Lots of the order executed so far, this fill included.
+        match_id: The same number on both sides of a match between customers, 0 against the market.
+    """
 
     execution_id: int
     order: Order
@@ -21,11 +33,25 @@ class Execution:
     lots: int
     fee_uyen: int
     at_ns: int
+    cumulative: int
+    match_id: int = 0
+
+    @property
+    def sign(self) -> int:
+        """1 when coins came in, -1 when they went out."""
+        return 1 if self.order.side == "BUY" else -1
 
 
 @dataclass(slots=True, eq=False)
 class Order:
-    """One order, in the wire's words. Prices are ticks, sizes lots."""
+    """One order, in the wire's words.
+
+    Attributes:
+        price: Ticks; 0 for MARKET.
+        visible_ns: From when on queries show it and its fills.
+        queue_ahead: Others' lots at its price that came before it.
+        held: What it ties up: micro-yen of a BUY, lots of a SELL.
+    """
 
     order_id: int
     account: Account
@@ -41,6 +67,7 @@ class Order:
     cancel_type: str | None = None
     executed: int = 0
     queue_ahead: int = 0
+    held: int = 0
     executions: list[Execution] = field(default_factory=list)
 
     @property
@@ -51,21 +78,29 @@ class Order:
     @property
     def active(self) -> bool:
         """Whether it may still fill."""
-        return self.status in ("WAITING", "ORDERED", "MODIFYING", "CANCELLING")
+        return self.status in ACTIVE
 
 
 @dataclass(slots=True, eq=False)
 class Account:
-    """One customer."""
+    """One customer.
+
+    Attributes:
+        held_uyen: Micro-yen tied up in open buy orders.
+        held_lots: Lots tied up in open sell orders, by symbol.
+    """
 
     name: str
-    secret: bytes
+    secret: bytes = field(repr=False)
     jpy_uyen: int
     coins: dict[str, int]
     first_jpy_uyen: int = 0
     first_coins: dict[str, int] = field(default_factory=dict)
     orders: dict[int, Order] = field(default_factory=dict)
+    open_orders: dict[int, Order] = field(default_factory=dict)
     executions: list[Execution] = field(default_factory=list)
+    held_uyen: int = 0
+    held_lots: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.first_jpy_uyen = self.jpy_uyen
@@ -73,45 +108,142 @@ class Account:
 
     def active(self, symbol: str | None = None) -> list[Order]:
         """Return orders that may still fill, oldest first."""
-        return [order for order in self.orders.values() if order.active and symbol in (None, order.symbol)]
+        return [order for order in self.open_orders.values() if symbol in (None, order.symbol)]
 
-    def reserved_lots(self, symbol: str) -> int:
-        """Return coins tied up in open sell orders."""
-        return sum(order.open_lots for order in self.active(symbol) if order.side == "SELL")
+    def free_uyen(self, order: Order | None = None) -> int:
+        """Return yen that nothing else ties up; what ``order`` itself holds counts as free."""
+        return self.jpy_uyen - self.held_uyen + (order.held if order is not None and order.side == "BUY" else 0)
 
-    def reserved_uyen(self, instruments: dict[str, Instrument]) -> int:
-        """Return yen tied up in open buy orders, at their prices."""
-        return sum(instruments[o.symbol].notional_uyen(o.price, o.open_lots) for o in self.active() if o.side == "BUY")
+    def free_lots(self, symbol: str) -> int:
+        """Return coins that no open sell order ties up."""
+        return self.coins.get(symbol, 0) - self.held_lots.get(symbol, 0)
 
-    def book(self, execution: Execution, instrument: Instrument) -> None:
+    def hold(self, order: Order, instrument: Instrument) -> None:
+        """Tie up what an order still needs, and no more."""
+        now = needed(order, instrument)
+        change, order.held = now - order.held, now
+        if order.side == "BUY":
+            self.held_uyen += change
+        else:
+            self.held_lots[order.symbol] = self.held_lots.get(order.symbol, 0) + change
+        if order.active:
+            self.open_orders[order.order_id] = order
+        else:
+            self.open_orders.pop(order.order_id, None)
+
+
+def needed(order: Order, instrument: Instrument) -> int:
+    """Return what an order ties up: lots of a SELL; of a BUY its worth at its price and the taker's fee."""
+    if order.side == "SELL":
+        return order.open_lots
+    notional = instrument.notional_uyen(order.price, order.open_lots)
+    return notional + -(-notional * max(0, instrument.taker_fee_ppm) // PPM)
+
+
+class Ledger:
+    """All accounts, and what the rest of the world gave and got.
+
+    Attributes:
+        fees_uyen: Fees collected, rebates subtracted.
+        market_uyen: Yen that other participants received.
+        market_coins: Coins that other participants received.
+    """
+
+    def __init__(self, accounts: Mapping[str, Account], instruments: Mapping[str, Instrument], fee_rounding: int) -> None:
+        self.accounts = dict(accounts)
+        self.fees_uyen = 0
+        self.market_uyen = 0
+        self.market_coins: dict[str, int] = {}
+        self._instruments = instruments
+        self._fee_rounding = fee_rounding
+
+    def fee_uyen(self, symbol: str, ticks: int, lots: int, *, maker: bool) -> int:
+        """Return the signed fee of a fill."""
+        instrument = self._instruments[symbol]
+        rate = instrument.maker_fee_ppm if maker else instrument.taker_fee_ppm
+        return round_fee(instrument.notional_uyen(ticks, lots), rate, self._fee_rounding)
+
+    def affordable(self, order: Order, ticks: int, lots: int, *, maker: bool) -> int:
+        """Return how many of ``lots`` a BUY's account can pay for at a price; a SELL's coins are tied up already."""
+        if order.side == "SELL":
+            return lots
+        free, unit = order.account.free_uyen(order), self._instruments[order.symbol].notional_uyen(ticks, 1)
+        lots = min(lots, max(0, free // unit + 1))
+        while lots > 0 and unit * lots + self.fee_uyen(order.symbol, ticks, lots, maker=maker) > free:
+            # One step gets there from above in a moment: the fee is a small share of the notional.
+            excess = unit * lots + self.fee_uyen(order.symbol, ticks, lots, maker=maker) - free
+            lots -= max(1, excess // (2 * unit))
+        return max(0, lots)
+
+    def book(self, execution: Execution) -> None:
         """Move yen and coins for one fill."""
-        order = execution.order
+        order, account = execution.order, execution.order.account
+        instrument = self._instruments[order.symbol]
         notional = instrument.notional_uyen(execution.ticks, execution.lots)
-        sign = 1 if order.side == "BUY" else -1
-        self.jpy_uyen -= sign * notional + execution.fee_uyen
-        self.coins[order.symbol] = self.coins.get(order.symbol, 0) + sign * execution.lots
+        account.jpy_uyen -= execution.sign * notional + execution.fee_uyen
+        account.coins[order.symbol] = account.coins.get(order.symbol, 0) + execution.sign * execution.lots
+        self.fees_uyen += execution.fee_uyen
+        if not execution.match_id:
+            self.market_uyen += execution.sign * notional
+            self.market_coins[order.symbol] = self.market_coins.get(order.symbol, 0) - execution.sign * execution.lots
         order.executed += execution.lots
         order.executions.append(execution)
-        self.executions.append(execution)
+        account.executions.append(execution)
+        if order.executed == order.lots:
+            order.status = "EXECUTED"
+        account.hold(order, instrument)
 
-    def check(self, instruments: dict[str, Instrument]) -> None:
-        """Compare balances with everything that moved them.
+    def check(self) -> None:
+        """Compare balances, totals, holds and orders with the executions.
 
         Raises:
-            LedgerBrokenError: They differ, or something is below zero or over-filled.
+            LedgerBrokenError: They do not add up; the text says where.
         """
-        jpy, coins = self.first_jpy_uyen, dict(self.first_coins)
-        for execution in self.executions:
-            order = execution.order
-            sign = 1 if order.side == "BUY" else -1
-            jpy -= sign * instruments[order.symbol].notional_uyen(execution.ticks, execution.lots) + execution.fee_uyen
-            coins[order.symbol] = coins.get(order.symbol, 0) + sign * execution.lots
-        if jpy != self.jpy_uyen or coins != self.coins:
-            raise LedgerBrokenError(
-                f"{self.name}: balances {self.jpy_uyen}, {self.coins} are not what executions make them: {jpy}, {coins}"
-            )
-        for order in self.orders.values():
-            if order.executed != sum(execution.lots for execution in order.executions) or order.executed > order.lots:
-                raise LedgerBrokenError(f"order {order.order_id}: {order.executed} of {order.lots} lots executed")
-        if min(self.coins.values(), default=0) < 0:
-            raise LedgerBrokenError(f"{self.name}: coins below zero: {self.coins}")
+        for account in self.accounts.values():
+            self._check_balances(account)
+            self._check_orders(account)
+        self._check_totals()
+
+    def _check_balances(self, account: Account) -> None:
+        jpy, coins = account.first_jpy_uyen, dict(account.first_coins)
+        for execution in account.executions:
+            symbol = execution.order.symbol
+            jpy -= execution.sign * self._instruments[symbol].notional_uyen(execution.ticks, execution.lots) + execution.fee_uyen
+            coins[symbol] = coins.get(symbol, 0) + execution.sign * execution.lots
+        _same(f"{account.name}: micro-yen", account.jpy_uyen, jpy)
+        _same(f"{account.name}: coins", account.coins, coins)
+        if account.jpy_uyen < 0 or min(account.coins.values(), default=0) < 0:
+            raise LedgerBrokenError(f"{account.name}: below zero: {account.jpy_uyen} micro-yen, {account.coins}")
+
+    def _check_orders(self, account: Account) -> None:
+        active = {order.order_id: order for order in account.orders.values() if order.active}
+        _same(f"{account.name}: open orders", account.open_orders, active)
+        held = sum(needed(order, self._instruments[order.symbol]) for order in active.values() if order.side == "BUY")
+        _same(f"{account.name}: held micro-yen", account.held_uyen, held)
+        for symbol in self._instruments:
+            lots = sum(order.open_lots for order in active.values() if order.side == "SELL" and order.symbol == symbol)
+            _same(f"{account.name}: held {symbol}", account.held_lots.get(symbol, 0), lots)
+        for order in account.orders.values():
+            _same(f"order {order.order_id}: executed", order.executed, sum(e.lots for e in order.executions))
+            if order.executed > order.lots or (order.status == "EXECUTED") != (order.executed == order.lots):
+                raise LedgerBrokenError(f"order {order.order_id}: {order.executed} of {order.lots} lots executed, status {order.status}")
+
+    def _check_totals(self) -> None:
+        accounts = self.accounts.values()
+        moved = sum(account.jpy_uyen - account.first_jpy_uyen for account in accounts)
+        _same("micro-yen of everybody", moved + self.fees_uyen + self.market_uyen, 0)
+        for symbol in self._instruments:
+            coins = sum(a.coins.get(symbol, 0) - a.first_coins.get(symbol, 0) for a in accounts)
+            _same(f"{symbol} of everybody", coins + self.market_coins.get(symbol, 0), 0)
+        matches: dict[int, int] = {}
+        for account in accounts:
+            for execution in account.executions:
+                if execution.match_id:
+                    matches[execution.match_id] = matches.get(execution.match_id, 0) + execution.sign * execution.lots
+        unpaired = [match for match, lots in matches.items() if lots]
+        _same("matches between customers with one side only", unpaired, [])
+
+
+def _same(what: str, found: object, expected: object) -> None:
+    if found != expected:
+        raise LedgerBrokenError(f"{what}: {found} instead of {expected}")

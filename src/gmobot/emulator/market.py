@@ -1,6 +1,7 @@
 """Where prices come from: a seeded synthetic market, GMO's trade archive, or somebody else's stream.
 
-A market says when its next trade happens and what it is; the exchange stamps it with the wall clock.
+A market says when its next trade happens and what it is; the exchange stamps it with the wall clock. A
+faster market only plays its tape faster: one second then holds a minute of trades, and no clock is bent.
 """
 
 from __future__ import annotations
@@ -16,32 +17,34 @@ from decimal import Decimal, InvalidOperation
 from pathlib import Path
 from typing import Protocol
 
-from gmobot.clock import JST, NS_PER_SECOND
+from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Instrument, InstrumentError
-from gmobot.errors import DataError
+from gmobot.emulator.tape import Trade
+from gmobot.errors import ConfigError, DataError
 
 _HEADER = ["symbol", "side", "size", "price", "timestamp"]
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """One match of the tape. ``side`` is the taker's."""
-
-    at_ns: int
-    side: str
-    ticks: int
-    lots: int
+_MOST_PAST_TRADES = 20_000
+_CLUSTER_SECONDS = 600.0
+_CLUSTER_STRENGTH = 0.8
 
 
 class Market(Protocol):
     """A source of trades of one symbol."""
 
     def history(self, before_ns: int) -> list[Trade]:
-        """Return trades of the recent past, oldest first, ending before a moment."""
+        """Return trades of the recent past, oldest first, ending before a moment. Asked once, first."""
         ...
 
     def next(self, after_ns: int) -> Trade | None:
         """Return the next trade, at or after a moment, or ``None`` when there are no more."""
+        ...
+
+    def set_speed(self, speed: float, now_ns: int) -> None:
+        """Play faster or slower from now on.
+
+        Raises:
+            ConfigError: The speed is not a positive number.
+        """
         ...
 
 
@@ -53,6 +56,9 @@ class QuietMarket:
 
     def next(self, after_ns: int) -> Trade | None:  # noqa: ARG002  # the shape of every market
         return None
+
+    def set_speed(self, speed: float, now_ns: int) -> None:  # noqa: ARG002  # the shape of every market
+        raise ConfigError("this market has no tape of its own whose speed could be set")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,17 +85,21 @@ class SyntheticShape:
 class SyntheticMarket:
     """A seeded market: clustered volatility, jumps, a rhythm of the day, thin hours."""
 
-    def __init__(self, instrument: Instrument, *, seed: int, shape: SyntheticShape | None = None) -> None:
+    def __init__(self, instrument: Instrument, *, seed: int, shape: SyntheticShape | None = None, speed: float = 1.0) -> None:
         self._instrument = instrument
         self._shape = shape or SyntheticShape()
-        self._random = random.Random(f"{seed}:{instrument.symbol}")
+        self._random = random.Random(f"{seed}:{instrument.symbol}")  # noqa: S311  # seeded: a run can be repeated
         self._price = float(self._shape.price_yen / instrument.tick_size)
         self._heat = 0.0
         self._per_second = self._shape.volatility_per_day / math.sqrt(86_400)
+        self._speed = _checked_speed(speed)
+        self._market_seconds = 0.0
 
     def history(self, before_ns: int) -> list[Trade]:
+        rate = self._shape.trades_per_second * self._speed
+        span = min(float(self._shape.history_seconds), _MOST_PAST_TRADES / rate)
+        at_ns = before_ns - int(span * NS_PER_SECOND)
         trades: list[Trade] = []
-        at_ns = before_ns - self._shape.history_seconds * NS_PER_SECOND
         while True:
             trade = self.next(at_ns)
             if trade.at_ns >= before_ns:
@@ -98,66 +108,94 @@ class SyntheticMarket:
             at_ns = trade.at_ns
 
     def next(self, after_ns: int) -> Trade:
+        if not self._market_seconds:
+            self._market_seconds = after_ns / NS_PER_SECOND
         draw = self._random
-        gap = draw.expovariate(self._shape.trades_per_second * self._activity(after_ns))
+        gap = draw.expovariate(self._shape.trades_per_second * self._activity())
+        self._market_seconds += gap
+        self._move(gap)
+        side = "BUY" if draw.random() < 0.5 else "SELL"
+        half = self._price * self._shape.spread_ppm / 2_000_000
+        ticks = max(1, round(self._price + (half if side == "BUY" else -half)))
+        # Sizes are lognormal: most are a few thousand yen, a few are large.
+        coins = math.exp(draw.gauss(0.0, 1.2)) * 60_000 / (ticks * float(self._instrument.tick_size))
+        lots = min(max(self._instrument.min_lots, int(coins / float(self._instrument.size_step))), self._instrument.max_lots)
+        return Trade(after_ns + int(gap / self._speed * NS_PER_SECOND), side, ticks, lots)
+
+    def set_speed(self, speed: float, now_ns: int) -> None:  # noqa: ARG002  # the next gap is already the faster one
+        self._speed = _checked_speed(speed)
+
+    def _move(self, gap: float) -> None:
+        draw, share = self._random, min(gap, _CLUSTER_SECONDS) / _CLUSTER_SECONDS
         # Volatility clusters: a slow random walk of its logarithm, pulled back to calm.
-        self._heat += -self._heat * min(1.0, gap / 600.0) + draw.gauss(0.0, 1.0) * math.sqrt(min(gap, 600.0) / 600.0) * 0.8
+        self._heat += -self._heat * share + draw.gauss(0.0, 1.0) * math.sqrt(share) * _CLUSTER_STRENGTH
         step = draw.gauss(0.0, 1.0) * self._per_second * math.sqrt(gap) * math.exp(max(-2.0, min(2.0, self._heat)))
         if draw.random() < self._shape.jumps_per_day * gap / 86_400:
             step += draw.choice((-1, 1)) * draw.uniform(0.002, 0.01)
             self._heat += 1.0
         self._price *= math.exp(max(-0.05, min(0.05, step)))
-        side = "BUY" if draw.random() < 0.5 else "SELL"
-        half = self._price * self._shape.spread_ppm / 2_000_000
-        ticks = max(1, round(self._price + (half if side == "BUY" else -half)))
-        lots = max(self._instrument.min_lots, int(math.exp(draw.gauss(6.5, 1.2))))
-        return Trade(after_ns + int(gap * NS_PER_SECOND), side, ticks, min(lots, self._instrument.max_lots))
 
-    @staticmethod
-    def _activity(at_ns: int) -> float:
+    def _activity(self) -> float:
         """Return how lively the hour is: an evening peak in Japan, thin before dawn."""
-        hour = datetime.fromtimestamp(at_ns / NS_PER_SECOND, JST)
-        return 1.0 + 0.6 * math.sin((hour.hour + hour.minute / 60 - 15) / 24 * 2 * math.pi)
+        hour = (self._market_seconds / 3_600 + 9) % 24
+        return 1.0 + 0.6 * math.sin((hour - 15) / 24 * 2 * math.pi)
 
 
 class ArchiveMarket:
     """GMO's trade archive, played at real time or faster."""
 
-    def __init__(self, instrument: Instrument, path: Path, *, speed: float = 1.0) -> None:
+    def __init__(self, instrument: Instrument, path: Path, *, speed: float = 1.0, history_seconds: float = 0.0) -> None:
         """Make a market of one file, or of a folder's files in order of their names.
 
         Args:
             instrument: Whose trades.
-            path: A ``.csv.gz`` or ``.csv`` file, or a folder with such files.
+            path: A ``.csv.gz`` or ``.csv`` file, a folder with such files, or a pattern of file names.
             speed: How many times faster than recorded the tape plays; stamps are of now.
+            history_seconds: How much of the tape's beginning counts as already played when it starts. The
+                first trade always does, so that there is a price from the first moment.
 
         Raises:
             DataError: There is no file for this symbol.
+            ConfigError: The speed is not a positive number.
         """
         self._instrument = instrument
-        self._speed = speed
+        self._speed = _checked_speed(speed)
+        self._history_seconds = history_seconds
         self._files = archive_files(path, instrument.symbol)
         self._rows = self._read()
-        self._started_ns = 0
-        self._first_ns = 0
+        self._pending: Trade | None = None
+        self._anchor_ns = 0
+        self._anchor_tape_ns = 0
         self._tape_ns = 0
 
-    def set_speed(self, speed: float, now_ns: int) -> None:
-        """Change the speed from now on."""
-        self._started_ns, self._first_ns, self._speed = now_ns, self._tape_ns, speed
-
-    def history(self, before_ns: int) -> list[Trade]:  # noqa: ARG002  # the tape begins where it begins
-        return []
+    def history(self, before_ns: int) -> list[Trade]:
+        first = next(self._rows, None)
+        if first is None:
+            return []
+        now_on_tape = first.at_ns + int(self._history_seconds * self._speed * NS_PER_SECOND)
+        past, self._pending = [first], next(self._rows, None)
+        while self._pending is not None and self._pending.at_ns <= now_on_tape:
+            past.append(self._pending)
+            self._pending = next(self._rows, None)
+        self._anchor_ns, self._anchor_tape_ns = before_ns, now_on_tape
+        return [Trade(self._wall_ns(row) - 1, row.side, row.ticks, row.lots) for row in past]
 
     def next(self, after_ns: int) -> Trade | None:
-        row = next(self._rows, None)
+        row = self._pending or next(self._rows, None)
+        self._pending = None
         if row is None:
             return None
-        if not self._started_ns:
-            self._started_ns, self._first_ns = after_ns, row.at_ns
+        if not self._anchor_ns:
+            self._anchor_ns, self._anchor_tape_ns = after_ns, row.at_ns
         self._tape_ns = row.at_ns
-        at_ns = self._started_ns + int((row.at_ns - self._first_ns) / self._speed)
-        return Trade(max(at_ns, after_ns), row.side, row.ticks, row.lots)
+        return Trade(max(self._wall_ns(row), after_ns), row.side, row.ticks, row.lots)
+
+    def set_speed(self, speed: float, now_ns: int) -> None:
+        self._speed = _checked_speed(speed)
+        self._anchor_ns, self._anchor_tape_ns = now_ns, self._tape_ns
+
+    def _wall_ns(self, row: Trade) -> int:
+        return self._anchor_ns + int((row.at_ns - self._anchor_tape_ns) / self._speed)
 
     def _read(self) -> Iterator[Trade]:
         for file in self._files:
@@ -170,10 +208,15 @@ def archive_files(path: Path, symbol: str) -> list[Path]:
     Raises:
         DataError: There is none.
     """
-    files = [path] if path.is_file() else sorted([*path.rglob(f"*_{symbol}.csv.gz"), *path.rglob(f"*_{symbol}.csv")], key=lambda p: p.name)
-    if not files:
+    if path.is_file():
+        return [path]
+    if path.is_dir():
+        found = [*path.rglob(f"*_{symbol}.csv.gz"), *path.rglob(f"*_{symbol}.csv")]
+    else:
+        found = [file for file in path.parent.glob(path.name) if file.is_file()]
+    if not found:
         raise DataError(f"{path}: no trade archive of {symbol} there; expected files like 20240701_{symbol}.csv.gz")
-    return files
+    return sorted(found, key=lambda file: file.name)
 
 
 def read_archive(path: Path, instrument: Instrument) -> Iterator[Trade]:
@@ -183,25 +226,25 @@ def read_archive(path: Path, instrument: Instrument) -> Iterator[Trade]:
         DataError: Names file, row and what is wrong with it.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    number, last_ns = 0, 0
+    number, last_ns = 1, 0
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as file:
-            rows = csv.reader(file)
+            rows = csv.reader(file, strict=True)
             header = next(rows, None)
             if header is None:
-                return
+                return  # a day without a trade
             if header != _HEADER:
-                raise DataError(f"{path}: row 1: expected the columns {','.join(_HEADER)}, found {','.join(header)}")
+                raise DataError(f"{path}: row 1: expected the columns {','.join(_HEADER)}, found {','.join(header)[:80]!r}")
             for number, row in enumerate(rows, start=2):
                 trade = _parse(row, instrument)
                 if trade.at_ns < last_ns:
                     raise DataError(f"{path}: row {number}: earlier than the row before it; the file must be sorted by time")
                 last_ns = trade.at_ns
                 yield trade
-    except (ValueError, InvalidOperation, InstrumentError) as error:
-        raise DataError(f"{path}: row {number or 1}: {error}") from None
+    except (ValueError, InvalidOperation, InstrumentError, csv.Error) as error:
+        raise DataError(f"{path}: row {number}: {error or 'not a number'}") from None
     except (EOFError, OSError, gzip.BadGzipFile) as error:
-        raise DataError(f"{path}: cannot be read after row {number or 1} ({error}); download it again") from None
+        raise DataError(f"{path}: cannot be read after row {number} ({error}); download it again") from None
 
 
 def _parse(row: list[str], instrument: Instrument) -> Trade:
@@ -212,6 +255,18 @@ def _parse(row: list[str], instrument: Instrument) -> Trade:
         raise ValueError(f"symbol {symbol!r} instead of {instrument.symbol!r}")
     if side not in ("BUY", "SELL"):
         raise ValueError(f"side {side!r}")
-    moment = datetime.strptime(at, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC)
+    moment = datetime.fromisoformat(at)
+    if moment.tzinfo is not None:
+        raise ValueError(f"timestamp {at!r} carries a zone; the archive's carry none")
+    moment = moment.replace(tzinfo=UTC)
     at_ns = int(moment.timestamp()) * NS_PER_SECOND + moment.microsecond * 1_000
-    return Trade(at_ns, side, instrument.ticks(Decimal(price)), instrument.lots(Decimal(size)))
+    ticks, lots = instrument.ticks(Decimal(price)), instrument.lots(Decimal(size))
+    if ticks < 1 or lots < 1:
+        raise ValueError(f"price {price!r} and size {size!r} must be above zero")
+    return Trade(at_ns, side, ticks, lots)
+
+
+def _checked_speed(speed: float) -> float:
+    if not (math.isfinite(speed) and speed > 0):
+        raise ConfigError(f"speed {speed}: must be a number above zero")
+    return speed

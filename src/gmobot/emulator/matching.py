@@ -1,22 +1,36 @@
 """Price-time matching of one symbol: what an incoming order, a cancel or a trade of the tape brings about.
 
 An order walks the others' levels and the customers' resting orders, best price first, at one price the
-others first; what it takes from the others' levels is gone until the tape moves on: market impact.
+others first; what it takes from the others is gone until the market moves on: market impact. An order that
+meets one of its own account's expires there. A tape trade fills a resting order only with the volume that
+is left after the queue in front of it.
+
+Source: reference/gmo-coin-api.md §6, §8.9.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from gmobot.core.instrument import Instrument, round_fee
+from gmobot.core.instrument import Instrument
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.book import OrderBook
-from gmobot.emulator.ledger import Execution, Order
-from gmobot.emulator.market import Trade
+from gmobot.emulator.book import Level, OrderBook
+from gmobot.emulator.ledger import Execution, Ledger, Order
+from gmobot.emulator.tape import Trade
 
 OnExecution = Callable[[Execution], None]
 OnOrder = Callable[[Order, str], None]
 OnTrade = Callable[[Trade], None]
+
+
+@dataclass(slots=True)
+class Plan:
+    """What an order would take, and whether it would then meet an order of its own account."""
+
+    fills: list[Level] = field(default_factory=list)
+    lots: int = 0
+    meets_own: bool = False
 
 
 class Matcher:
@@ -25,6 +39,7 @@ class Matcher:
     def __init__(
         self,
         book: OrderBook,
+        ledger: Ledger,
         assumptions: Assumptions,
         *,
         next_id: Callable[[], int],
@@ -36,13 +51,15 @@ class Matcher:
 
         Args:
             book: The symbol's book.
-            assumptions: Fee rounding, stop trigger.
+            ledger: Moves the money.
+            assumptions: Stop trigger, news of MARKET orders.
             next_id: Gives execution ids.
             on_execution: Told of each fill, after balances moved.
             on_order: Told of an order's news with the wire's ``msgType``.
             on_trade: Told of each match that customers caused, for the public tape.
         """
         self._book = book
+        self._ledger = ledger
         self._assumptions = assumptions
         self._next_id = next_id
         self._on_execution = on_execution
@@ -53,45 +70,80 @@ class Matcher:
     def _instrument(self) -> Instrument:
         return self._book.instrument
 
+    def plan(self, order: Order) -> Plan:
+        """Return what an order would take now."""
+        plan = Plan()
+        limit = order.price if order.execution_type == "LIMIT" else 0
+        for level in self._book.walk(_opposite(order.side), limit):
+            if level.maker is not None and level.maker.account is order.account:
+                plan.meets_own = True
+                break
+            lots = min(level.lots, order.open_lots - plan.lots)
+            plan.fills.append(Level(level.price, lots, level.maker))
+            plan.lots += lots
+            if plan.lots == order.open_lots:
+                break
+        return plan
+
+    def cost_uyen(self, order: Order) -> int:
+        """Return what a MARKET BUY would pay now, fees included."""
+        total = 0
+        for fill in self.plan(order).fills:
+            fee = self._ledger.fee_uyen(order.symbol, fill.price, fill.lots, maker=False)
+            total += self._instrument.notional_uyen(fill.price, fill.lots) + fee
+        return total
+
     def accept(self, order: Order, now_ns: int) -> None:
         """Take a valid new order."""
+        order.account.hold(order, self._instrument)
         if order.execution_type == "STOP":
             order.status = "WAITING"
             self._book.stops.append(order)
             self._on_order(order, "NOR")
-            return
-        if order.execution_type == "MARKET":
+        elif order.execution_type == "MARKET":
             if self._assumptions.market_emits_new:
                 self._on_order(order, "NOR")
-            self._take(order, now_ns)
-            self._expire(order, "EXPIRED_FAK")
-            return
-        self._accept_limit(order, now_ns)
+            self._take(order, now_ns, leftover="EXPIRED_FAK")
+        else:
+            self._accept_limit(order, now_ns)
 
     def cancel(self, order: Order, reason: str = "USER") -> None:
         """Take an order out of the book."""
-        self._forget(order)
-        order.status, order.cancel_type = "CANCELED", reason
-        self._on_order(order, "COR")
+        self._end(order, "CANCELED", reason, "COR")
 
     def tape(self, trade: Trade) -> None:
         """A trade of other participants: it may fill resting orders and fire stops."""
-        left = trade.lots
-        for order in list(self._book.resting):
-            if left <= 0:
+        left, eaten, at_price = trade.lots, 0, 0
+        for order in self._book.resting(_opposite(trade.side)):
+            if left <= 0 or not _reaches(trade.ticks, order):
                 break
-            left = self._fill_from_tape(order, trade, left)
+            if order.price != at_price:
+                at_price, eaten = order.price, 0
+            waited = min(left, max(0, order.queue_ahead - eaten)) if order.price == trade.ticks else 0
+            eaten, left = eaten + waited, left - waited
+            left -= self._fill(order, order.price, min(left, order.open_lots), trade.at_ns, maker=True)
+        for order in self._book.resting(_opposite(trade.side)):
+            if order.price == trade.ticks:
+                order.queue_ahead = max(0, order.queue_ahead - (eaten if at_price == trade.ticks else 0))
+            elif _reaches(trade.ticks, order):
+                order.queue_ahead = 0
         self._book.recentre(trade.side, trade.ticks)
         self.trigger(trade.at_ns)
 
+    def cross(self, now_ns: int, asks: list[tuple[int, int]], bids: list[tuple[int, int]]) -> None:
+        """A real book came: what it offers through a resting order's price fills that order."""
+        for side, levels in (("BUY", asks), ("SELL", bids)):
+            for order in self._book.resting(side):
+                through = sum(lots for price, lots in levels if price != order.price and _reaches(price, order))
+                self._fill(order, order.price, min(through, order.open_lots), now_ns, maker=True)
+
     def trigger(self, now_ns: int) -> None:
-        """Fire every stop that the market has reached."""
-        for order in list(self._book.stops):
-            if self.fires(order.side, order.price):
-                self._book.stops.remove(order)
+        """Fire every stop that the market has reached; what they trade may fire others."""
+        while (order := next((o for o in self._book.stops if self.fires(o.side, o.price)), None)) is not None:
+            self._book.stops.remove(order)
+            if order.status == "WAITING":
                 order.status = "ORDERED"
-                self._take(order, now_ns)
-                self._expire(order, "EXPIRED_FAK")
+            self._take(order, now_ns, leftover="EXPIRED_FAK")
 
     def fires(self, side: str, price: int) -> bool:
         """Return whether a stop at this price would fire now."""
@@ -104,104 +156,74 @@ class Matcher:
         return reference >= price if side == "BUY" else reference <= price
 
     def _accept_limit(self, order: Order, now_ns: int) -> None:
-        crosses = self._crosses(order)
-        if order.time_in_force == "SOK" and crosses:
-            self._expire(order, "EXPIRED_SOK")
+        plan = self.plan(order)
+        if order.time_in_force == "SOK" and (plan.fills or plan.meets_own):
+            self._end(order, "EXPIRED", "EXPIRED_SOK", "ER")
             return
-        if order.time_in_force == "FOK" and self._takeable(order) < order.lots:
-            self._expire(order, "EXPIRED_FOK")
-            return
-        if crosses and any(maker.account is order.account for maker in self._opposite(order) if self._meets(order, maker.price)):
-            self._expire(order, "EXPIRED_SELFTRADE")
+        if order.time_in_force == "FOK" and plan.lots < order.lots:
+            self._end(order, "EXPIRED", "EXPIRED_SELFTRADE" if plan.meets_own else "EXPIRED_FOK", "ER")
             return
         self._on_order(order, "NOR")
-        self._take(order, now_ns)
-        if order.time_in_force == "FAK":
-            self._expire(order, "EXPIRED_FAK")
-        elif order.open_lots:
-            order.queue_ahead = self._book.queue_at(order.side, order.price)
-            self._book.resting.append(order)
-            self._book.changes += 1
-
-    def _take(self, order: Order, now_ns: int) -> None:
-        others = self._book.asks if order.side == "BUY" else self._book.bids
-        while order.open_lots:
-            level = others[0] if others and self._meets(order, others[0][0]) else None
-            makers = [maker for maker in self._opposite(order) if self._meets(order, maker.price) and maker.account is not order.account]
-            best = min(makers, key=lambda maker: maker.price if order.side == "BUY" else -maker.price, default=None)
-            if level is None and best is None:
-                break
-            if best is not None and (level is None or self._better(order, best.price, level[0])):
-                lots = min(order.open_lots, best.open_lots)
-                self._execute(best, best.price, lots, now_ns, maker=True)
-                self._settle_resting(best)
-                self._execute(order, best.price, lots, now_ns, maker=False)
-                self._on_trade(Trade(now_ns, order.side, best.price, lots))
-            elif level is not None:
-                lots = min(order.open_lots, level[1])
-                level[1] -= lots
-                if level[1] <= 0:
-                    others.pop(0)
-                self._execute(order, level[0], lots, now_ns, maker=False)
-                self._on_trade(Trade(now_ns, order.side, level[0], lots))
-        self._book.changes += 1
-
-    def _fill_from_tape(self, order: Order, trade: Trade, left: int) -> int:
-        """Fill a resting order by a trade of the tape. Returns the lots the trade has left."""
-        hit = trade.side != order.side and (trade.ticks <= order.price if order.side == "BUY" else trade.ticks >= order.price)
-        if not hit:
-            return left
-        if trade.ticks == order.price and order.queue_ahead > 0:
-            waited = min(order.queue_ahead, left)
-            order.queue_ahead -= waited
-            left -= waited
-        lots = min(left, order.open_lots)
-        if lots > 0:
-            self._execute(order, order.price, lots, trade.at_ns, maker=True)
-            self._settle_resting(order)
-        return left - lots
-
-    def _execute(self, order: Order, ticks: int, lots: int, now_ns: int, *, maker: bool) -> None:
-        instrument = self._instrument
-        rate = instrument.maker_fee_ppm if maker else instrument.taker_fee_ppm
-        fee = round_fee(instrument.notional_uyen(ticks, lots), rate, int(self._assumptions.fee_rounding))
-        execution = Execution(self._next_id(), order, ticks, lots, fee, now_ns)
-        order.account.book(execution, instrument)
-        if order.executed == order.lots:
-            order.status = "EXECUTED"
-        self._on_execution(execution)
-
-    def _settle_resting(self, order: Order) -> None:
-        if order.status == "EXECUTED":
-            self._forget(order)
-
-    def _expire(self, order: Order, reason: str) -> None:
+        self._take(order, now_ns, leftover="EXPIRED_FAK" if order.time_in_force == "FAK" else "")
         if order.open_lots:
-            order.status, order.cancel_type = "EXPIRED", reason
-            self._on_order(order, "ER")
+            self._book.rest(order)
 
-    def _forget(self, order: Order) -> None:
-        for place in (self._book.resting, self._book.stops):
-            if order in place:
-                place.remove(order)
-        self._book.changes += 1
+    def _take(self, order: Order, now_ns: int, *, leftover: str) -> None:
+        while order.open_lots:
+            plan = self.plan(order)
+            if any(self._match(order, fill, now_ns) < fill.lots for fill in plan.fills) and order.active:
+                continue  # a maker could not pay and is gone: look again
+            break
+        if order.open_lots and plan.meets_own:
+            self._end(order, "EXPIRED", "EXPIRED_SELFTRADE", "ER")
+        elif order.open_lots and leftover:
+            self._end(order, "EXPIRED", leftover, "ER")
 
-    def _opposite(self, order: Order) -> list[Order]:
-        return [maker for maker in self._book.resting if maker.side != order.side]
+    def _match(self, order: Order, fill: Level, now_ns: int) -> int:
+        """Fill an order from one level; a purse too small on either side ends that order. Returns the lots."""
+        if fill.maker is None:
+            lots = self._fill(order, fill.price, fill.lots, now_ns, maker=False)
+            if lots:
+                self._book.take(_opposite(order.side), fill.price, lots)
+        else:
+            payable = self._ledger.affordable(order, fill.price, fill.lots, maker=False)
+            match_id = self._next_id()
+            lots = self._fill(fill.maker, fill.price, payable, now_ns, maker=True, match_id=match_id)
+            self._fill(order, fill.price, lots, now_ns, maker=False, match_id=match_id)
+            if payable < fill.lots and order.active:
+                self._end(order, "CANCELED", "INSUFFICIENT_BALANCE", "COR")
+        if lots:
+            self._on_trade(Trade(now_ns, order.side, fill.price, lots))
+        return lots
 
-    def _crosses(self, order: Order) -> bool:
-        best = self._book.best_ask if order.side == "BUY" else self._book.best_bid
-        return bool(best) and self._meets(order, best)
+    def _fill(self, order: Order, ticks: int, lots: int, now_ns: int, *, maker: bool, match_id: int = 0) -> int:
+        """Fill an order as far as its account can pay. Returns the lots."""
+        if lots <= 0:
+            return 0
+        paid = self._ledger.affordable(order, ticks, lots, maker=maker)
+        if paid:
+            fee = self._ledger.fee_uyen(order.symbol, ticks, paid, maker=maker)
+            execution = Execution(self._next_id(), order, ticks, paid, fee, now_ns, order.executed + paid, match_id)
+            self._ledger.book(execution)
+            self._book.changes += 1
+            if not order.active:
+                self._book.remove(order)
+            self._on_execution(execution)
+        if paid < lots:
+            self._end(order, "CANCELED", "INSUFFICIENT_BALANCE", "COR")
+        return paid
 
-    def _takeable(self, order: Order) -> int:
-        return sum(lots for price, lots in self._book.levels("SELL" if order.side == "BUY" else "BUY", 500) if self._meets(order, price))
+    def _end(self, order: Order, status: str, reason: str, news: str) -> None:
+        order.status, order.cancel_type = status, reason
+        self._book.remove(order)
+        order.account.hold(order, self._instrument)
+        self._on_order(order, news)
 
-    @staticmethod
-    def _meets(order: Order, price: int) -> bool:
-        if order.execution_type != "LIMIT":
-            return True
-        return price <= order.price if order.side == "BUY" else price >= order.price
 
-    @staticmethod
-    def _better(order: Order, price: int, than: int) -> bool:
-        return price < than if order.side == "BUY" else price > than
+def _opposite(side: str) -> str:
+    return "SELL" if side == "BUY" else "BUY"
+
+
+def _reaches(ticks: int, order: Order) -> bool:
+    """Return whether a trade at a price is at or through a resting order's."""
+    return ticks <= order.price if order.side == "BUY" else ticks >= order.price

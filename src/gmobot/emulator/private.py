@@ -5,8 +5,9 @@ Source: reference/gmo-coin-api.md §5.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -15,20 +16,24 @@ from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import to_yen
 from gmobot.emulator import wire
 from gmobot.emulator.exchange import Exchange, NewOrder, Refusal, executions_since
+from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.ledger import Account, Execution, Order
 from gmobot.emulator.public import page_of
+from gmobot.emulator.tape import DAY_NS
 from gmobot.emulator.tokens import Tokens
 
-_DAY_NS = 86_400 * NS_PER_SECOND
 _MOST_IDS = 10
+_DIGITS = re.compile(r"[0-9]{1,18}")
+_DECIMAL = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 _DEFAULT_TIF = {"MARKET": "FAK", "STOP": "FAK", "LIMIT": "FAS"}
 
 
 class PrivateApi:
     """Answers private requests with JSON-ready data, ``None`` for a reply without any."""
 
-    def __init__(self, exchange: Exchange, tokens: Tokens) -> None:
+    def __init__(self, exchange: Exchange, tokens: Tokens, faults: Faults) -> None:
         self._exchange = exchange
+        self._faults = faults
         self._tokens = tokens
         self._routes = {
             ("GET", "/v1/account/assets"): self._assets,
@@ -66,16 +71,15 @@ class PrivateApi:
 
     def _assets(self, account: Account, _: Mapping[str, Any]) -> list[dict[str, str]]:
         exchange, reserves = self._exchange, self._exchange.assumptions.available_reserves
-        held = account.reserved_uyen(exchange.instruments) if reserves else 0
-        jpy, free = to_yen(account.jpy_uyen), to_yen(account.jpy_uyen - held)
+        jpy, free = to_yen(account.jpy_uyen), to_yen(account.free_uyen() if reserves else account.jpy_uyen)
         rows = [{"amount": wire.number(jpy), "available": wire.number(free), "conversionRate": "1", "symbol": "JPY"}]
         for symbol, market in exchange.symbols.items():
             instrument, lots = market.instrument, account.coins.get(symbol, 0)
-            open_lots = account.reserved_lots(symbol) if reserves else 0
+            free_lots = account.free_lots(symbol) if reserves else lots
             rows.append(
                 {
                     "amount": wire.number(instrument.size(lots)),
-                    "available": wire.number(instrument.size(lots - open_lots)),
+                    "available": wire.number(instrument.size(free_lots)),
                     "conversionRate": wire.number(instrument.price(market.book.last)),
                     "symbol": instrument.base,
                 }
@@ -83,7 +87,7 @@ class PrivateApi:
         return rows
 
     def _margin(self, account: Account, _: Mapping[str, Any]) -> dict[str, str]:
-        free = wire.number(to_yen(account.jpy_uyen - account.reserved_uyen(self._exchange.instruments)))
+        free = wire.number(to_yen(account.free_uyen()))
         return {
             "actualProfitLoss": wire.number(to_yen(account.jpy_uyen)),
             "availableAmount": free,
@@ -107,22 +111,27 @@ class PrivateApi:
     def _executions(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         if ("orderId" in values) == ("executionId" in values):
             raise Refusal("ERR-5208" if "orderId" in values else "ERR-5106", "Invalid request parameter. orderId executionId")
-        if "orderId" in values:
-            order = account.orders.get(_ids(values["orderId"])[0])
-            found = order.executions if order is not None else []
-        else:
-            wanted = set(_ids(values["executionId"]))
-            found = [e for e in account.executions if e.execution_id in wanted]
+        try:
+            if "orderId" in values:
+                order = account.orders.get(_id(values["orderId"], "orderId"))
+                found = order.executions if order is not None else []
+            else:
+                wanted = set(_ids(values["executionId"]))
+                found = [execution for execution in account.executions if execution.execution_id in wanted]
+        except Refusal:
+            raise Refusal("ERR-430", "Invalid orderId or executionId.") from None
         rows = self._execution_rows(found)
         return {"list": rows} if rows else {}
 
     def _latest_executions(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         page, count = page_of(values)
-        recent = executions_since(account, self._exchange.clock.now_ns() - _DAY_NS, self._symbol(values))
+        recent = executions_since(account, self._exchange.clock.now_ns() - DAY_NS, self._symbol(values))
         return wire.paged(self._execution_rows(recent), page, count)
 
     def _order(self, account: Account, values: Mapping[str, Any]) -> str:
-        return str(self._exchange.place(account, self._new_order(values)).order_id)
+        new = self._new_order(values)
+        hidden = self._faults.seconds(Fault.HIDDEN, 0.2, 2.5) if self._faults.strikes(Fault.HIDDEN, "/v1/order") else 0.0
+        return str(self._exchange.place(account, new, hidden_seconds=hidden).order_id)
 
     def _new_order(self, values: Mapping[str, Any]) -> NewOrder:
         kind, side = values.get("executionType"), values.get("side")
@@ -146,30 +155,43 @@ class PrivateApi:
         return NewOrder(str(values["symbol"]), str(side), str(kind), str(tif), size, price)
 
     def _cancel_order(self, account: Account, values: Mapping[str, Any]) -> None:
-        self._exchange.cancel(account, _ids(values.get("orderId"))[0])
+        self._exchange.cancel(account, _id(values.get("orderId"), "orderId"))
 
     def _cancel_orders(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         ids = values.get("orderIds")
         if not isinstance(ids, list) or not 1 <= len(ids) <= _MOST_IDS:
             raise Refusal("ERR-5106", "Invalid request parameter. orderIds")
-        failed, done = [], []
-        for order_id in ids:
+        failed: list[dict[str, Any]] = []
+        done: list[int] = []
+        for order_id in [_id(value, "orderIds") for value in ids]:
             try:
-                self._exchange.cancel(account, int(order_id))
-                done.append(int(order_id))
+                self._exchange.cancel(account, order_id)
+                done.append(order_id)
             except Refusal as refusal:
                 failed.append({"message_code": refusal.code, "message_string": refusal.text, "orderId": order_id})
         return {"failed": failed, "success": done}
 
     def _cancel_bulk(self, account: Account, values: Mapping[str, Any]) -> list[int]:
-        symbols = values.get("symbols")
-        if not isinstance(symbols, list) or not symbols:
-            raise Refusal("ERR-5106", "Invalid request parameter. symbols")
-        chosen = [o for o in account.active() if o.symbol in symbols and values.get("side") in (None, o.side)]
-        chosen.sort(key=lambda order: order.order_id, reverse=bool(values.get("desc", False)))
-        for order in chosen[:_MOST_IDS]:
-            self._exchange.cancel(account, order.order_id)
-        return [order.order_id for order in chosen[:_MOST_IDS]]
+        symbols, side, settle = values.get("symbols"), values.get("side"), values.get("settleType")
+        bad = [
+            name
+            for name, wrong in (
+                ("symbols", not isinstance(symbols, list) or not symbols or any(s not in self._exchange.symbols for s in symbols)),
+                ("side", side not in (None, "BUY", "SELL")),
+                ("settleType", settle not in (None, "OPEN", "CLOSE")),
+                ("desc", not isinstance(values.get("desc", False), bool)),
+            )
+            if wrong
+        ]
+        if bad or not isinstance(symbols, list):
+            raise Refusal("ERR-5106", f"Invalid request parameter. {' '.join(bad)}")
+        chosen = [o.order_id for o in account.active() if o.symbol in symbols and side in (None, o.side) and o.status != "CANCELLING"]
+        if settle == "CLOSE":
+            return []  # spot orders are all OPEN
+        chosen = sorted(chosen, reverse=values.get("desc", False))[:_MOST_IDS]
+        for order_id in chosen:
+            self._exchange.cancel(account, order_id)
+        return chosen
 
     def _new_token(self, account: Account, _: Mapping[str, Any]) -> str:
         return self._tokens.create(account)
@@ -196,7 +218,9 @@ class PrivateApi:
 
     def _execution_rows(self, executions: list[Execution]) -> list[dict[str, Any]]:
         instruments = self._exchange.instruments
-        return [wire.execution_row(e, instruments[e.order.symbol]) for e in executions if self._visible(e.order)]
+        latest = self._exchange.clock.now_ns() - int(self._exchange.assumptions.visibility_seconds * NS_PER_SECOND)
+        shown = [e for e in executions if self._visible(e.order) and e.at_ns <= latest]
+        return [wire.execution_row(e, instruments[e.order.symbol]) for e in shown]
 
 
 def body_values(body: bytes) -> dict[str, Any]:
@@ -213,21 +237,20 @@ def body_values(body: bytes) -> dict[str, Any]:
 
 
 def _ids(value: object) -> list[int]:
-    try:
-        ids = [int(part) for part in str(value).split(",")]
-    except ValueError:
-        raise Refusal("ERR-5106", "Invalid request parameter. orderId") from None
-    if len(ids) > _MOST_IDS:
+    ids = str(value).split(",")
+    if len(ids) > _MOST_IDS or not all(_DIGITS.fullmatch(part) for part in ids):
         raise Refusal("ERR-5106", "Invalid request parameter. orderId")
-    return ids
+    return [int(part) for part in ids]
+
+
+def _id(value: object, name: str) -> int:
+    if isinstance(value, bool) or not isinstance(value, str | int) or not _DIGITS.fullmatch(str(value)):
+        raise Refusal("ERR-5106", f"Invalid request parameter. {name}")
+    return int(value)
 
 
 def _decimal(value: object) -> Decimal | None:
     # Long-lived bots send numbers where strings are documented, and are served.
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        value = f"{Decimal(repr(value)):f}"
+    return Decimal(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else None

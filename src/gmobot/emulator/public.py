@@ -5,20 +5,20 @@ Source: reference/gmo-coin-api.md §4.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC, datetime
-from itertools import islice
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from gmobot.clock import JST, NS_PER_MS, NS_PER_SECOND, iso_utc, trading_day, trading_day_start_ns
 from gmobot.emulator import wire
+from gmobot.emulator.book import REST_LEVELS
 from gmobot.emulator.exchange import Exchange, Refusal, SymbolMarket
-from gmobot.emulator.market import Trade
+from gmobot.emulator.tape import Trade
 
 _INTRADAY = {"1min": 60, "5min": 300, "10min": 600, "15min": 900, "30min": 1800, "1hour": 3600}
-_LONG = {"4hour": 14_400, "8hour": 28_800, "12hour": 43_200, "1day": 86_400}
-_DAY_NS = 86_400 * NS_PER_SECOND
-_BOOK_DEPTH = 500
+_LONG = {"4hour": 14_400, "8hour": 28_800, "12hour": 43_200, "1day": 86_400, "1week": 604_800, "1month": 0}
+_FIRST_INTRADAY = "20210415"
+_EPOCH_WEEKDAY = 3  # 1 January 1970 was a Thursday
 
 
 class NotFound(Refusal):
@@ -33,14 +33,7 @@ class PublicApi:
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
-
-    def answer(self, path: str, query: Mapping[str, str]) -> Any:  # noqa: ANN401
-        """Return the data of a request.
-
-        Raises:
-            NotFound: Unknown path, symbol or argument.
-        """
-        handlers = {
+        self._handlers: dict[str, Callable[[Mapping[str, str]], Any]] = {
             "/v1/status": self._status,
             "/v1/ticker": self._ticker,
             "/v1/orderbooks": self._orderbooks,
@@ -48,10 +41,18 @@ class PublicApi:
             "/v1/klines": self._klines,
             "/v1/symbols": self._symbols,
         }
-        handler = handlers.get(path)
-        if handler is None:
-            raise NotFound
-        return handler(query)
+
+    def knows(self, path: str) -> bool:
+        """Return whether there is such an endpoint."""
+        return path in self._handlers
+
+    def answer(self, path: str, query: Mapping[str, str]) -> Any:  # noqa: ANN401
+        """Return the data of a request.
+
+        Raises:
+            NotFound: Unknown symbol or bad argument.
+        """
+        return self._handlers[path](query)
 
     def _status(self, _: Mapping[str, str]) -> dict[str, str]:
         return {"status": self._exchange.status}
@@ -72,45 +73,49 @@ class PublicApi:
 
     def _ticker(self, query: Mapping[str, str]) -> list[dict[str, str]]:
         chosen = [query["symbol"]] if "symbol" in query else list(self._exchange.symbols)
-        return [ticker(self._market(symbol), self._exchange.clock.now_ns()) for symbol in chosen]
+        traded = [market for market in map(self._market, chosen) if market.book.last]
+        if not traded:
+            raise NotFound
+        return [ticker(market, self._exchange.clock.now_ns()) for market in traded]
 
     def _orderbooks(self, query: Mapping[str, str]) -> dict[str, Any]:
-        return wire.book_levels(self._market(query.get("symbol")).book, _BOOK_DEPTH)
+        return wire.book_levels(self._market(query.get("symbol")).book, REST_LEVELS)
 
     def _trades(self, query: Mapping[str, str]) -> dict[str, Any]:
         market = self._market(query.get("symbol"))
         page, count = page_of(query)
         # Every match is two rows, so a page of rows is half as many matches.
         first, last = (page - 1) * count, page * count
-        matches = islice(reversed(market.tape), first // 2, (last + 1) // 2)
+        matches = market.tape.newest(first // 2, (last + 1) // 2 - first // 2)
         rows = [wire.trade_row(trade, side, market.instrument) for trade in matches for side in ("SELL", "BUY")]
-        offset = first % 2
-        chosen = rows[offset : offset + count]
+        chosen = rows[first % 2 : first % 2 + count]
         return {"pagination": {"currentPage": page, "count": count}, "list": chosen} if chosen else {}
 
     def _klines(self, query: Mapping[str, str]) -> list[dict[str, str]]:
         market = self._market(query.get("symbol"))
         interval, date = query.get("interval", ""), query.get("date", "")
         start, end = self._span(interval, date)
-        seconds = _INTRADAY.get(interval) or _LONG[interval]
-        return klines([trade for trade in market.tape if start <= trade.at_ns < end], seconds, market)
+        return klines(market.tape.between(start, end), interval, market)
 
     def _span(self, interval: str, date: str) -> tuple[int, int]:
-        now = self._exchange.clock.now_ns()
+        """Return the first nanosecond of a request and of what follows it.
+
+        A year is cut at 06:00 JST of its first day like a day is: an assumption.
+        """
         try:
-            if interval in _INTRADAY and len(date) == len("YYYYMMDD"):
-                day = trading_day(int(datetime.strptime(date, "%Y%m%d").replace(hour=6, tzinfo=JST).timestamp()) * NS_PER_SECOND)
-                start, end = trading_day_start_ns(day), trading_day_start_ns(day + 1)
+            if interval in _INTRADAY and len(date) == len("YYYYMMDD") and date >= _FIRST_INTRADAY:
+                first = datetime.strptime(date, "%Y%m%d")  # noqa: DTZ007  # the date of a trading day has no zone
+                after = first + timedelta(days=1)
             elif interval in _LONG and len(date) == len("YYYY"):
-                start = int(datetime(int(date), 1, 1, tzinfo=UTC).timestamp()) * NS_PER_SECOND
-                end = int(datetime(int(date) + 1, 1, 1, tzinfo=UTC).timestamp()) * NS_PER_SECOND
+                first, after = datetime(int(date), 1, 1), datetime(int(date) + 1, 1, 1)  # noqa: DTZ001  # as above
             else:
                 raise NotFound
         except ValueError:
             raise NotFound from None
-        if start > now:
+        start = _opening(first)
+        if start > self._exchange.clock.now_ns():
             raise NotFound
-        return start, end
+        return start, _opening(after)
 
     def _market(self, symbol: str | None) -> SymbolMarket:
         market = self._exchange.symbols.get(symbol or "")
@@ -135,24 +140,20 @@ def page_of(query: Mapping[str, str]) -> tuple[int, int]:
 
 
 def ticker(market: SymbolMarket, now_ns: int) -> dict[str, str]:
-    """Return a ticker row: the day turns at 06:00 JST, volume is of 24 hours."""
+    """Return a ticker row: the day turns at 06:00 JST, volume is of 24 hours, an empty side is not there."""
     instrument, book = market.instrument, market.book
-    day_start, last_day = trading_day_start_ns(trading_day(now_ns)), now_ns - _DAY_NS
-    recent = [trade for trade in market.tape if trade.at_ns >= last_day]
-    today = [trade.ticks for trade in recent if trade.at_ns >= day_start] or [book.last]
-    prices = {"ask": book.best_ask, "bid": book.best_bid, "high": max(today), "last": book.last, "low": min(today)}
-    row = {name: wire.number(instrument.price(ticks)) for name, ticks in prices.items()}
-    volume = wire.number(instrument.size(sum(trade.lots for trade in recent)))
+    high, low = market.tape.range_of_day(now_ns, book.last)
+    prices = {"ask": book.best_ask, "bid": book.best_bid, "high": high, "last": book.last, "low": low}
+    row = {name: wire.number(instrument.price(ticks)) for name, ticks in prices.items() if ticks}
+    volume = wire.number(instrument.size(market.tape.volume_of_day(now_ns)))
     return row | {"symbol": instrument.symbol, "timestamp": iso_utc(now_ns), "volume": volume}
 
 
-def klines(trades: list[Trade], seconds: int, market: SymbolMarket) -> list[dict[str, str]]:
+def klines(trades: list[Trade], interval: str, market: SymbolMarket) -> list[dict[str, str]]:
     """Return bars of trades, ascending; an interval without a trade has none, volume counts both sides."""
     bars: dict[int, list[Trade]] = {}
     for trade in trades:
-        # Bars of four hours and more are cut from the trading day's start, 06:00 JST.
-        start = trading_day_start_ns(trading_day(trade.at_ns))
-        bars.setdefault(start + (trade.at_ns - start) // (seconds * NS_PER_SECOND) * seconds * NS_PER_SECOND, []).append(trade)
+        bars.setdefault(_bar_start(trade.at_ns, interval), []).append(trade)
     price, size = market.instrument.price, market.instrument.size
     return [
         {
@@ -163,5 +164,22 @@ def klines(trades: list[Trade], seconds: int, market: SymbolMarket) -> list[dict
             "close": wire.number(price(bar[-1].ticks)),
             "volume": wire.number(size(2 * sum(trade.lots for trade in bar))),
         }
-        for at, bar in sorted(bars.items())
+        for at, bar in bars.items()
     ]
+
+
+def _bar_start(at_ns: int, interval: str) -> int:
+    """Return when the bar of a moment opens; all bars are cut from 06:00 JST on, weeks from Monday's."""
+    day = trading_day(at_ns)
+    start = trading_day_start_ns(day)
+    if interval == "1month":
+        return _opening(datetime.fromtimestamp(start / NS_PER_SECOND, JST).replace(day=1))
+    if interval == "1week":
+        return trading_day_start_ns(day - (day + _EPOCH_WEEKDAY) % 7)
+    length_ns = (_INTRADAY.get(interval) or _LONG[interval]) * NS_PER_SECOND
+    return start + (at_ns - start) // length_ns * length_ns
+
+
+def _opening(date: datetime) -> int:
+    """Return 06:00 JST of a date."""
+    return int(datetime(date.year, date.month, date.day, 6, tzinfo=JST).timestamp()) * NS_PER_SECOND

@@ -1,7 +1,7 @@
 """The exchange's streams: what a socket subscribed to, and the frames it gets for it.
 
 No acknowledgements, errors as frames, one command a second per address, books on a grid of about 505 ms
-and again when quiet.
+and again when quiet. What nobody subscribed to is never computed.
 
 Source: reference/gmo-coin-api.md §3.3, §7, §8.
 """
@@ -9,42 +9,54 @@ Source: reference/gmo-coin-api.md §3.3, §7, §8.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections import deque
 from typing import Any
 
 import msgspec
 
 from gmobot.clock import iso_utc
 from gmobot.emulator import wire
-from gmobot.emulator.book import LEVELS
+from gmobot.emulator.book import STREAM_LEVELS
 from gmobot.emulator.exchange import Exchange
 from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.ledger import Account, Execution, Order
-from gmobot.emulator.market import Trade
 from gmobot.emulator.public import ticker
+from gmobot.emulator.tape import Trade
 from gmobot.venue.transport import SocketClosed
 
+GRID_SECONDS = 0.505
+PING_SECONDS = 60.0
 _PUBLIC = ("ticker", "orderbooks", "trades")
 _PRIVATE = ("executionEvents", "orderEvents", "positionEvents", "positionSummaryEvents")
-BOOK_GRID_SECONDS = 0.505
 _BOOK_REPEAT_SECONDS = 4.5
 _IDLE_CLOSE_SECONDS = 60.0
-PING_SECONDS = 60.0
-_MOST_QUEUED = 50_000
+_COMMAND_SECONDS = 1.0
+_MOST_QUEUED = 20_000
 
 
 class ServerSocket:
-    """One client's socket, seen from the exchange; it is also the client's end for in-memory transports."""
+    """One client's socket, seen from the exchange; it is also the client's end for in-memory transports.
+
+    Attributes:
+        account: Whose private stream it is, ``None`` for the public one.
+        subscribed: Channel and symbol (empty on the private stream) to the option that was given.
+        silent: A fault has muted it: open, and nothing comes any more.
+        spoke: Whether the client ever sent anything; sockets that never did are closed.
+        pongs: Answers to protocol pings, counted where there is a wire.
+    """
 
     def __init__(self, hub: Hub, client: str, account: Account | None) -> None:
         self._hub = hub
         self.client = client
         self.account = account
         self.subscribed: dict[tuple[str, str], str | None] = {}
-        self._frames: asyncio.Queue[str | None] = asyncio.Queue(_MOST_QUEUED)
-        self._closed = False
         self.silent = False
-        self.commanded = False
+        self.spoke = False
+        self.pongs = 0
+        self._frames: deque[str] = deque()
+        self._arrived = asyncio.Event()
+        self._later: deque[tuple[float, str, str]] = deque()
+        self._closed = False
         self._heard = hub.exchange.clock.monotonic()
 
     @property
@@ -56,23 +68,25 @@ class ServerSocket:
         """Take a command frame from the client."""
         if self._closed:
             raise SocketClosed(1006)
+        self.spoke = True
         self._hub.command(self, text)
 
     async def receive(self) -> str | bytes:
-        """Return the next frame for the client."""
-        frame = await self._frames.get()
-        if frame is None:
-            self._frames.put_nowait(None)
-            raise SocketClosed(1006)
+        """Return the next frame for the client; frames that came before a close are still delivered."""
+        while not self._frames:
+            if self._closed:
+                raise SocketClosed(1006)
+            self._arrived.clear()
+            await self._arrived.wait()
         self._heard = self._hub.exchange.clock.monotonic()
-        return frame
+        return self._frames.popleft()
 
     def last_heard(self) -> float:
         """Return when the client last heard anything, pings included."""
         return self._heard
 
     async def close(self) -> None:
-        """Close from either end."""
+        """Close from the client's end."""
         self.drop()
 
     def ping(self) -> None:
@@ -80,18 +94,40 @@ class ServerSocket:
         if not self.silent and not self._closed:
             self._heard = self._hub.exchange.clock.monotonic()
 
-    def deliver(self, frame: dict[str, Any]) -> None:
-        """Queue a frame for the client."""
+    def deliver(self, frame: str) -> None:
+        """Put a frame on the line now; a client that does not read loses its socket."""
         if self._closed or self.silent:
             return
-        self._frames.put_nowait(msgspec.json.encode(frame).decode())
+        if len(self._frames) >= _MOST_QUEUED:
+            self.drop()
+            return
+        self._frames.append(frame)
+        self._arrived.set()
+
+    def deliver_later(self, seconds: float, channel: str, frame: str) -> None:
+        """Put a frame on the line after a while, in the order of the calls."""
+        loop = asyncio.get_running_loop()
+        self._later.append((loop.time() + seconds, channel, frame))
+        if len(self._later) == 1:
+            loop.call_at(self._later[0][0], self._deliver_due)
 
     def drop(self) -> None:
         """Close without a close frame."""
         if not self._closed:
             self._closed = True
+            self._later.clear()
             self._hub.forget(self)
-            self._frames.put_nowait(None)
+            self._arrived.set()
+
+    def _deliver_due(self) -> None:
+        loop = asyncio.get_running_loop()
+        # One call for each due time: frames of the same moment leave together and in order.
+        due = self._later[0][0] if self._later else 0.0
+        while self._later and self._later[0][0] <= due:
+            _, channel, frame = self._later.popleft()
+            self._hub.put(self, channel, frame)
+        if self._later:
+            loop.call_at(max(self._later[0][0], loop.time()), self._deliver_due)
 
 
 class Hub:
@@ -103,19 +139,20 @@ class Hub:
         self._sockets: list[ServerSocket] = []
         self._last_command: dict[str, float] = {}
         self._books_sent: dict[str, tuple[int, float]] = {}
+        self._traded: set[str] = set()
         exchange.listeners.append(self._on_news)
 
     async def run(self) -> None:
-        """Send books on their grid and pings, and close idle sockets, until cancelled."""
+        """Send books and tickers on their grid and pings, until cancelled."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self._books())
+            group.create_task(self._grid())
             group.create_task(self._pings())
 
     def open(self, client: str, account: Account | None) -> ServerSocket:
         """Open a socket; private ones belong to an account."""
         socket = ServerSocket(self, client, account)
         self._sockets.append(socket)
-        asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, lambda: None if socket.commanded else socket.drop())
+        asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, _drop_mute, socket)
         return socket
 
     def forget(self, socket: ServerSocket) -> None:
@@ -128,32 +165,42 @@ class Hub:
             socket.drop()
 
     def command(self, socket: ServerSocket, text: str) -> None:
-        """Carry out a subscribe or unsubscribe."""
-        socket.commanded = True
+        """Carry out a subscribe or unsubscribe; all sockets of an address share its allowance."""
         now = self.exchange.clock.monotonic()
-        if now - self._last_command.get(socket.client, -10.0) < 1.0:
-            socket.deliver({"error": "ERR-5003 Request too many."})
-            return
-        self._last_command[socket.client] = now
-        error = self._carry_out(socket, text)
+        last = self._last_command.get(socket.client)
+        if last is not None and now - last < _COMMAND_SECONDS:
+            error: str | None = "ERR-5003 Request too many."
+        else:
+            self._last_command[socket.client] = now
+            error = self._carry_out(socket, text)
         if error is not None:
-            socket.deliver({"error": error})
+            socket.deliver(_encode({"error": error}))
+
+    def put(self, socket: ServerSocket, channel: str, frame: str) -> None:
+        """Put a frame on a line, as faults will have it."""
+        if self._faults.strikes(Fault.SOCKET_SILENT, channel):
+            socket.silent = True
+        if self._faults.strikes(Fault.SOCKET_DROPPED, channel):
+            socket.drop()
+        socket.deliver(frame)
 
     def _carry_out(self, socket: ServerSocket, text: str) -> str | None:
         try:
             command = msgspec.json.decode(text, type=dict[str, Any])
         except (msgspec.DecodeError, msgspec.ValidationError):
             return "ERR-5106 Invalid request parameter."
-        word, channel = command.get("command"), str(command.get("channel"))
+        word, channel, symbol = command.get("command"), str(command.get("channel")), ""
         if word not in ("subscribe", "unsubscribe"):
             return "ERR-5106 Invalid request parameter. command"
         if channel not in (_PUBLIC if socket.account is None else _PRIVATE):
             return "ERR-5106 Invalid request parameter. channel"
-        symbol = str(command.get("symbol", "")) if socket.account is None else ""
-        if socket.account is None and symbol not in self.exchange.symbols:
-            return "ERR-5106 Invalid request parameter. symbol"
+        if socket.account is None:
+            symbol = str(command.get("symbol"))
+            if symbol not in self.exchange.symbols:
+                return "ERR-5106 Invalid request parameter. symbol"
         if word == "subscribe":
-            socket.subscribed[channel, symbol] = command.get("option")
+            option = command.get("option")
+            socket.subscribed[channel, symbol] = option if isinstance(option, str) else None
             self._books_sent.pop(symbol, None)
         else:
             socket.subscribed.pop((channel, symbol), None)
@@ -164,76 +211,89 @@ class Hub:
             self._on_trade(*news)
         elif kind == "execution":
             self._on_execution(*news)
-        elif kind == "order":
+        else:
             self._on_order(*news)
 
+    def _listeners(self, channel: str, symbol: str = "", account: Account | None = None) -> list[ServerSocket]:
+        return [socket for socket in self._sockets if socket.account is account and (channel, symbol) in socket.subscribed]
+
     def _on_trade(self, symbol: str, trade: Trade) -> None:
+        self._traded.add(symbol)
+        listeners = self._listeners("trades", symbol)
+        if not listeners:
+            return
         instrument = self.exchange.symbols[symbol].instrument
-        for socket in list(self._sockets):
-            if ("trades", symbol) in socket.subscribed:
-                both = socket.subscribed["trades", symbol] != "TAKER_ONLY"
-                other = "SELL" if trade.side == "BUY" else "BUY"
-                for side in (trade.side, other) if both else (trade.side,):
-                    self._send(socket, "trades", wire.trade_frame(symbol, trade, side, instrument))
-            if ("ticker", symbol) in socket.subscribed:
-                row = ticker(self.exchange.symbols[symbol], self.exchange.clock.now_ns())
-                self._send(socket, "ticker", {"channel": "ticker"} | row)
+        other = "SELL" if trade.side == "BUY" else "BUY"
+        taker, maker = (_encode(wire.trade_frame(symbol, trade, side, instrument)) for side in (trade.side, other))
+        for socket in listeners:
+            self.put(socket, "trades", taker)
+            if socket.subscribed.get(("trades", symbol)) != "TAKER_ONLY":
+                self.put(socket, "trades", maker)
 
     def _on_execution(self, execution: Execution) -> None:
-        order = execution.order
-        frame = wire.execution_frame(execution, self.exchange.symbols[order.symbol].instrument)
-        self._to_owner(order.account, "executionEvents", frame)
+        instrument = self.exchange.symbols[execution.order.symbol].instrument
+        self._to_owner(execution.order.account, "executionEvents", wire.execution_frame(execution, instrument))
 
-    def _on_order(self, order: Order, kind: str) -> None:
-        frame = wire.order_frame(order, kind, self.exchange.symbols[order.symbol].instrument)
-        self._to_owner(order.account, "orderEvents", frame)
+    def _on_order(self, order: Order, news: str) -> None:
+        instrument = self.exchange.symbols[order.symbol].instrument
+        self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument))
 
-    def _to_owner(self, account: Account, channel: str, frame: dict[str, Any]) -> None:
-        for socket in list(self._sockets):
-            if socket.account is account and (channel, "") in socket.subscribed:
-                self._later(socket, channel, frame)
-
-    def _later(self, socket: ServerSocket, channel: str, frame: dict[str, Any]) -> None:
+    def _to_owner(self, account: Account, channel: str, fields: dict[str, Any]) -> None:
         """Send a private event a moment later, as faults will have it."""
-        if self._faults.strikes(Fault.EVENT_LOST, channel):
-            return
-        delay = self.exchange.assumptions.event_seconds
-        if self._faults.strikes(Fault.EVENT_DELAYED, channel):
-            delay += self._faults.seconds(0.2, 4.0)
-        send: Callable[[], None] = lambda: self._send(socket, channel, frame)  # noqa: E731  # scheduled up to twice
-        loop = asyncio.get_running_loop()
-        loop.call_later(delay, send)
-        if self._faults.strikes(Fault.EVENT_DUPLICATED, channel):
-            loop.call_later(delay + self._faults.seconds(0.0, 2.0), send)
+        frame, usual = _encode(fields), self.exchange.assumptions.event_seconds
+        for socket in self._listeners(channel, account=account):
+            if self._faults.strikes(Fault.EVENT_LOST, channel):
+                continue
+            loop = asyncio.get_running_loop()
+            if self._faults.strikes(Fault.EVENT_DELAYED, channel):
+                loop.call_later(usual + self._faults.seconds(Fault.EVENT_DELAYED, 0.2, 4.0), self.put, socket, channel, frame)
+            else:
+                socket.deliver_later(usual, channel, frame)
+            if self._faults.strikes(Fault.EVENT_DUPLICATED, channel):
+                loop.call_later(usual + self._faults.seconds(Fault.EVENT_DUPLICATED, 0.0, 2.0), self.put, socket, channel, frame)
 
-    def _send(self, socket: ServerSocket, channel: str, frame: dict[str, Any]) -> None:
-        if self._faults.strikes(Fault.SOCKET_SILENT, channel):
-            socket.silent = True
-        if self._faults.strikes(Fault.SOCKET_DROPPED, channel):
-            socket.drop()
-            return
-        socket.deliver(frame)
-
-    async def _books(self) -> None:
+    async def _grid(self) -> None:
         while True:
-            await asyncio.sleep(BOOK_GRID_SECONDS)
+            await asyncio.sleep(GRID_SECONDS)
             for symbol in self.exchange.symbols:
                 self._send_book(symbol)
+            for symbol in sorted(self._traded):
+                self._send_ticker(symbol)
+            self._traded.clear()
 
     def _send_book(self, symbol: str) -> None:
-        listening = [socket for socket in self._sockets if ("orderbooks", symbol) in socket.subscribed]
+        listeners = self._listeners("orderbooks", symbol)
+        if not listeners:
+            return
         book, clock = self.exchange.symbols[symbol].book, self.exchange.clock
         changes, sent_at = self._books_sent.get(symbol, (-1, 0.0))
-        if not listening or (book.changes == changes and clock.monotonic() - sent_at < _BOOK_REPEAT_SECONDS):
+        if book.changes == changes and clock.monotonic() - sent_at < _BOOK_REPEAT_SECONDS:
             return
         self._books_sent[symbol] = (book.changes, clock.monotonic())
-        levels = wire.book_levels(book, LEVELS)
-        frame = {"channel": "orderbooks"} | levels | {"timestamp": iso_utc(clock.now_ns()), "grouping": "1"}
-        for socket in listening:
-            self._send(socket, "orderbooks", frame)
+        fields = {"channel": "orderbooks"} | wire.book_levels(book, STREAM_LEVELS)
+        frame = _encode(fields | {"timestamp": iso_utc(clock.now_ns()), "grouping": "1"})
+        for socket in listeners:
+            self.put(socket, "orderbooks", frame)
+
+    def _send_ticker(self, symbol: str) -> None:
+        listeners = self._listeners("ticker", symbol)
+        if listeners:
+            frame = _encode({"channel": "ticker"} | ticker(self.exchange.symbols[symbol], self.exchange.clock.now_ns()))
+            for socket in listeners:
+                self.put(socket, "ticker", frame)
 
     async def _pings(self) -> None:
         while True:
             await asyncio.sleep(PING_SECONDS)
             for socket in list(self._sockets):
                 socket.ping()
+
+
+def _drop_mute(socket: ServerSocket) -> None:
+    """Close a socket whose client never said anything."""
+    if not socket.spoke:
+        socket.drop()
+
+
+def _encode(fields: dict[str, Any]) -> str:
+    return msgspec.json.encode(fields).decode()

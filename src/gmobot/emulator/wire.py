@@ -14,7 +14,7 @@ from gmobot.clock import iso_utc
 from gmobot.core.instrument import Instrument, to_yen
 from gmobot.emulator.book import OrderBook
 from gmobot.emulator.ledger import Execution, Order
-from gmobot.emulator.market import Trade
+from gmobot.emulator.tape import Trade
 from gmobot.venue.transport import Reply
 
 _NO_TIME = frozenset({2, 4, 5})
@@ -93,11 +93,6 @@ def execution_row(execution: Execution, instrument: Instrument) -> dict[str, Any
 def execution_frame(execution: Execution, instrument: Instrument) -> dict[str, Any]:
     """Return an ``executionEvents`` frame; the cumulative size includes this fill."""
     order = execution.order
-    cumulative = 0
-    for fill in order.executions:
-        cumulative += fill.lots
-        if fill is execution:
-            break
     return {
         "channel": "executionEvents",
         "orderId": order.order_id,
@@ -114,7 +109,7 @@ def execution_frame(execution: Execution, instrument: Instrument) -> dict[str, A
         "fee": number(to_yen(execution.fee_uyen)),
         "orderPrice": number(instrument.price(order.price)),
         "orderSize": number(instrument.size(order.lots)),
-        "orderExecutedSize": number(instrument.size(cumulative)),
+        "orderExecutedSize": number(instrument.size(execution.cumulative)),
         "timeInForce": order.time_in_force,
         "msgType": "ER",
     }

@@ -2,66 +2,97 @@
 
 Each line's ``hash`` is SHA-256 over the line before's hash and the line's own content, so that nothing can
 be changed, dropped or inserted unseen. When the oldest file is deleted, the hash of its last line stays
-behind as the anchor. The database is the outbox: an event at or below ``last_seq`` is already here.
+behind as the anchor. The database is the outbox: an event at or below ``last_seq`` is already here, and one
+that a crash took from the end of the file is written again.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from gmobot.clock import iso_utc
 from gmobot.ops.atomic import write_atomic
+from gmobot.ops.audit_files import (
+    ANCHOR,
+    NAME,
+    Anchor,
+    chain_hash,
+    generation,
+    generations,
+    last_line,
+    numbered,
+    read_anchor,
+    repair_torn_line,
+)
 
-NAME = "audit_events.jsonl"
-_ANCHOR = "audit_anchor.json"
-_GENESIS = "0" * 64
+RESERVED: Final = ("seq", "ts", "run_id", "event", "prev_hash", "hash")
+"""Keys of every line. A field of that name gets an underscore behind it."""
 
 
-@dataclass(frozen=True, slots=True)
-class VerifyResult:
-    """What a check of the chain found.
+class AuditEvent(StrEnum):
+    """Everything that is written to the log (``CONTRACTS`` §8)."""
 
-    Attributes:
-        ok: Whether it is whole.
-        lines: Lines that hold.
-        problem: File, line and what is wrong with the first one that does not.
-    """
-
-    ok: bool
-    lines: int
-    problem: str = ""
+    RUN_STARTED = "run_started"
+    RUN_STOPPED = "run_stopped"
+    CONFIG_LOADED = "config_loaded"
+    ARMED = "armed"
+    SECRET_LOADED = "secret_loaded"
+    PREFLIGHT_RESULT = "preflight_result"
+    DECISION = "decision"
+    ORDER_INTENT = "order_intent"
+    ORDER_SUBMITTED = "order_submitted"
+    ORDER_ACKNOWLEDGED = "order_acknowledged"
+    ORDER_REJECTED = "order_rejected"
+    ORDER_OUTCOME_UNKNOWN = "order_outcome_unknown"
+    ORDER_RESOLVED = "order_resolved"
+    ORDER_AMENDED = "order_amended"
+    ORDER_CANCELLED = "order_cancelled"
+    FILL = "fill"
+    POSITION_CHANGED = "position_changed"
+    PROTECTION_CHANGED = "protection_changed"
+    CASH_FLOW = "cash_flow"
+    RISK_STATUS_CHANGED = "risk_status_changed"
+    MONITOR_STATUS_CHANGED = "monitor_status_changed"
+    RECONNECT = "reconnect"
+    RECONCILED = "reconciled"
+    CONTROL_COMMAND = "control_command"
+    NOTIFICATION_RESULT = "notification_result"
+    ERROR = "error"
 
 
 class AuditLog:
-    """Appends to the log. One writer, on one thread."""
+    """Appends to the log. One writer, on one thread.
+
+    Raises:
+        OSError: On creation, when it cannot be read, or is damaged in a way no crash leaves behind.
+    """
 
     def __init__(self, directory: Path, *, max_bytes: int, retention: int) -> None:
+        """Open the log and mend what a crash left.
+
+        Args:
+            directory: Where it lies.
+            max_bytes: A file is rotated before it grows beyond this.
+            retention: Rotated files that are kept.
+        """
         self._directory = directory
         self._max_bytes = max_bytes
         self._retention = retention
         self._path = directory / NAME
         directory.mkdir(parents=True, exist_ok=True)
-        _repair_torn_line(self._path)
+        repair_torn_line(self._path)
+        self._end = self._find_end()
         self._forget_anchored()
-        anchor = _read_anchor(directory)
-        self._seq, self._hash = anchor
-        for file in reversed(generations(directory)):
-            last = _last_line(file)
-            if last is not None:
-                self._seq, self._hash = int(last["seq"]), str(last["hash"])
-                break
 
     @property
     def last_seq(self) -> int:
         """Sequence number of the last whole line, 0 for none."""
-        return self._seq
+        return self._end.seq
 
     def append(self, seq: int, ts_ns: int, run_id: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write one event; one that is here already is ignored.
@@ -69,120 +100,79 @@ class AuditLog:
         Raises:
             OSError: The disk refuses; the event is not here.
         """
-        if seq <= self._seq:
+        if seq <= self._end.seq:
             return
-        entry = {"seq": seq, "ts": iso_utc(ts_ns), "run_id": run_id, "event": event, **fields, "prev_hash": self._hash}
-        digest = _digest(self._hash, entry)
-        line = json.dumps(entry | {"hash": digest}, ensure_ascii=False) + "\n"
-        self._rotate_if_full(len(line.encode()))
-        before = self._path.stat().st_size if self._path.exists() else 0
-        try:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError:
-            # Half a line must not stay in front of the next attempt.
-            os.truncate(self._path, before)
-            raise
-        self._seq, self._hash = seq, digest
+        entry = {"seq": seq, "ts": iso_utc(ts_ns), "run_id": run_id, "event": event, **_plain(fields), "prev_hash": self._end.hash}
+        digest = chain_hash(self._end.hash, entry)
+        line = (json.dumps(entry | {"hash": digest}, ensure_ascii=False) + "\n").encode()
+        self._rotate_if_full(len(line))
+        self._write(line)
+        self._end = Anchor(seq, digest)
+
+    def _write(self, line: bytes) -> None:
+        with self._path.open("ab", buffering=0) as file:
+            before = file.tell()
+            try:
+                _write_all(file.fileno(), line)
+            except OSError:
+                # Half a line must not stay in front of the next attempt.
+                os.truncate(file.fileno(), before)
+                raise
+
+    def _find_end(self) -> Anchor:
+        for file in reversed(generations(self._directory)):
+            if file.stat().st_size:
+                return _end_of(file)
+        return read_anchor(self._directory)
 
     def _rotate_if_full(self, more: int) -> None:
-        if not self._path.exists() or self._path.stat().st_size + more <= self._max_bytes:
+        size = self._path.stat().st_size if self._path.exists() else 0
+        if not size or size + more <= self._max_bytes:
             return
         with self._path.open("rb") as file:
             os.fsync(file.fileno())
-        free = next((n for n in range(1, self._retention + 1) if not self._generation(n).exists()), None)
-        if free is None:
-            oldest = self._generation(self._retention)
-            last = _last_line(oldest)
-            if last is not None:
-                write_atomic(self._directory / _ANCHOR, json.dumps({"seq": last["seq"], "hash": last["hash"]}).encode())
-            oldest.unlink()
+        kept = [number for number, _ in numbered(self._directory)]
+        free = next(number for number in range(1, len(kept) + 2) if number not in kept)
+        if free > self._retention:
+            self._drop(generation(self._directory, number) for number in kept if number >= self._retention)
             free = self._retention
+        # From the gap down: wherever this is cut off there is one gap, and the next rotation starts there.
         for number in range(free, 1, -1):
-            self._generation(number - 1).replace(self._generation(number))
-        self._path.replace(self._generation(1))
+            generation(self._directory, number - 1).replace(generation(self._directory, number))
+        self._path.replace(generation(self._directory, 1))
+
+    def _drop(self, files: Iterable[Path]) -> None:
+        """Delete the oldest files; the anchor is on disk before the first of them goes."""
+        gone = list(files)
+        newest = max((_end_of(file) for file in gone), key=lambda end: end.seq)
+        write_atomic(self._directory / ANCHOR, json.dumps({"seq": newest.seq, "hash": newest.hash}).encode())
+        for file in gone:
+            file.unlink()
 
     def _forget_anchored(self) -> None:
-        """Finish a rotation that was cut off between writing the anchor and deleting its file."""
-        seq, _ = _read_anchor(self._directory)
-        for file in generations(self._directory):
-            last = _last_line(file)
-            if last is not None and int(last["seq"]) <= seq:
+        """Finish a rotation that was cut off between writing the anchor and deleting its files."""
+        anchor = read_anchor(self._directory)
+        for _, file in numbered(self._directory) if anchor.seq else []:
+            if _end_of(file).seq <= anchor.seq:
                 file.unlink()
 
-    def _generation(self, number: int) -> Path:
-        return self._directory / f"{NAME}.{number}"
+
+def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields as they will be read back, so that the hash of both is the same."""
+    text = json.dumps(dict(fields), ensure_ascii=False, default=str)
+    whole = json.loads(text.encode("utf-8", errors="replace"))
+    return {f"{key}_" if key in RESERVED else key: value for key, value in whole.items()}
 
 
-def generations(directory: Path) -> list[Path]:
-    """Return the log's files, oldest first."""
-    numbered = [(int(path.suffix[1:]), path) for path in directory.glob(f"{NAME}.*") if path.suffix[1:].isdigit()]
-    current = directory / NAME
-    return [path for _, path in sorted(numbered, reverse=True)] + ([current] if current.exists() else [])
-
-
-def events(directory: Path) -> Iterator[dict[str, Any]]:
-    """Yield every readable event, oldest first."""
-    for file in generations(directory):
-        with file.open(encoding="utf-8") as lines:
-            for line in lines:
-                if line.endswith("\n"):
-                    yield json.loads(line)
-
-
-def tail(directory: Path, count: int) -> list[dict[str, Any]]:
-    """Return the newest events, oldest first."""
-    return list(deque(events(directory), maxlen=count))
-
-
-def verify(directory: Path) -> VerifyResult:
-    """Check the whole chain."""
-    seq, previous = _read_anchor(directory)
-    count = 0
-    for file in generations(directory):
-        with file.open(encoding="utf-8", errors="replace") as lines:
-            for number, line in enumerate(lines, start=1):
-                try:
-                    entry = json.loads(line)
-                    digest, entry_seq = entry.pop("hash"), int(entry["seq"])
-                except (ValueError, KeyError, TypeError, AttributeError):
-                    return VerifyResult(ok=False, lines=count, problem=f"{file}:{number}: not a whole audit line")
-                if entry_seq <= seq:
-                    if count == 0 and previous != _GENESIS:
-                        continue
-                    return VerifyResult(ok=False, lines=count, problem=f"{file}:{number}: seq {entry_seq} comes after {seq}")
-                if entry.get("prev_hash") != previous or _digest(previous, entry) != digest:
-                    return VerifyResult(ok=False, lines=count, problem=f"{file}:{number}: the chain is broken at seq {entry_seq}")
-                seq, previous, count = entry_seq, digest, count + 1
-    return VerifyResult(ok=True, lines=count)
-
-
-def _digest(previous: str, entry: Mapping[str, Any]) -> str:
-    text = json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256((previous + text).encode()).hexdigest()
-
-
-def _read_anchor(directory: Path) -> tuple[int, str]:
+def _end_of(file: Path) -> Anchor:
+    line = last_line(file)
     try:
-        anchor = json.loads((directory / _ANCHOR).read_bytes())
-    except FileNotFoundError:
-        return 0, _GENESIS
-    return int(anchor["seq"]), str(anchor["hash"])
+        entry = json.loads(line)
+        return Anchor(int(entry["seq"]), str(entry["hash"]))
+    except (ValueError, KeyError, TypeError):
+        raise OSError(f"{file}: its last line is not an audit event; see `gmobot audit verify`, then move the file away") from None
 
 
-def _last_line(path: Path) -> dict[str, Any] | None:
-    last = None
-    with path.open(encoding="utf-8") as lines:
-        for line in lines:
-            last = line
-    return json.loads(last) if last else None
-
-
-def _repair_torn_line(path: Path) -> None:
-    """Cut off a last line that was not written to its end: the outbox still has it."""
-    if not path.exists():
-        return
-    data = path.read_bytes()
-    whole = data.rfind(b"\n") + 1
-    if whole < len(data):
-        os.truncate(path, whole)
+def _write_all(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

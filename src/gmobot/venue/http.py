@@ -1,13 +1,17 @@
 """The transport over real sockets: aiohttp, against production or the emulator on loopback.
 
 Only a connection that was never made proves that a request was not sent. Everything after that, a reset
-on a kept-alive connection included, leaves the outcome open. (aiohttp repeats idempotent requests by
-itself when a kept-alive connection turns out to be dead, and never a POST.)
+on a kept-alive connection included, leaves the outcome open.
+
+aiohttp by itself repeats GET, PUT and DELETE once when a connection breaks before the reply. That is
+switched off: who repeats is decided above, where rate limits are counted and timestamps are signed, and
+a repetition whose connection is refused would make a request that did leave look like one that did not.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from typing import Any
 
@@ -17,6 +21,8 @@ from gmobot.errors import NotSent
 from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request, SocketClosed, Timeouts
 
 _CLOSED = (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSING, aiohttp.WSMsgType.CLOSED, aiohttp.WSMsgType.ERROR)
+_NEVER_CONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ClientHttpProxyError)
+"""Name not resolved, connection or TLS refused, no free connection in time, a proxy that would not connect."""
 _MOST_CONNECTIONS = 16
 _LARGEST_FRAME = 16 * 1024 * 1024
 
@@ -24,15 +30,16 @@ _LARGEST_FRAME = 16 * 1024 * 1024
 class HttpTransport:
     """HTTP and WebSockets below one base address each."""
 
-    def __init__(self, rest_url: str, ws_url: str) -> None:
+    def __init__(self, base_url: str, ws_url: str | None = None) -> None:
         """Make a transport; connections are opened when first needed.
 
         Args:
-            rest_url: ``https://api.coin.z.com``; paths are appended.
-            ws_url: ``wss://api.coin.z.com``; paths are appended.
+            base_url: ``https://api.coin.z.com``; paths are appended.
+            ws_url: ``wss://api.coin.z.com``; paths are appended. ``None``: the same address.
         """
-        self._rest_url = rest_url.rstrip("/")
-        self._ws_url = ws_url.rstrip("/")
+        self._base_url = base_url.rstrip("/")
+        # As http(s): a handshake is an HTTP request, and HTTPS_PROXY then counts for it too.
+        self._ws_url = re.sub("^ws", "http", (ws_url or base_url).rstrip("/"))
         self._session: aiohttp.ClientSession | None = None
 
     async def request(self, request: Request, timeouts: Timeouts) -> Reply:
@@ -42,14 +49,14 @@ class HttpTransport:
             async with asyncio.timeout(timeouts.connect + timeouts.reply):
                 async with self._open().request(
                     request.method,
-                    self._rest_url + request.target,
+                    self._base_url + request.target,
                     data=request.body or None,
                     headers=dict(request.headers),
                     timeout=timeout,
                     allow_redirects=False,
                 ) as reply:
                     return Reply(reply.status, await reply.read(), reply.headers)
-        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
+        except _NEVER_CONNECTED as error:
             raise NotSent(f"no connection: {_plain(error)}") from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise ReplyLost(f"the reply was lost: {_plain(error)}") from None
@@ -74,7 +81,9 @@ class HttpTransport:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None or self._session.closed:
             connector = aiohttp.TCPConnector(limit=_MOST_CONNECTIONS, keepalive_timeout=30)
-            self._session = aiohttp.ClientSession(connector=connector, trust_env=True)
+            self._session = aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), trust_env=True)
+            # There is no public switch; a test sees to it that this one still works.
+            self._session._retry_connection = False  # noqa: SLF001
         return self._session
 
 
@@ -126,4 +135,5 @@ class HttpSocket:
 
 def _plain(error: BaseException) -> str:
     """Describe an error without the address it happened at: a WebSocket path carries a token."""
-    return type(error).__name__
+    reason = error.strerror if isinstance(error, OSError) else None
+    return f"{type(error).__name__} ({reason})" if reason else type(error).__name__

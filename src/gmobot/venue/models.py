@@ -216,11 +216,11 @@ class OrderUpdate(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class StreamNotice(msgspec.Struct, frozen=True, kw_only=True):
-    """A stream came up, went down, or was refused a subscription.
+    """A stream came up, went down, was refused a subscription, or sent what makes no sense.
 
     Attributes:
         stream: ``public`` or ``private``.
-        state: ``up``, ``down`` or ``refused``.
+        state: ``up``, ``down``, ``refused`` or ``malformed`` (told once per connection).
         detail: For the audit log.
     """
 

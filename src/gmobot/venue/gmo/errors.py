@@ -1,7 +1,9 @@
 """What each of GMO Coin's message codes means for a caller.
 
-An error reply to a write is definitive, but for the codes by which the server says that it could not
-tell (ERR-554, ERR-626): then, as with a lost reply, the outcome is unknown.
+A business error in reply to a write is definitive. It is not where the server says that it could not
+tell (ERR-554, ERR-626), where a code is not in the table, and where a gateway's HTTP status contradicts
+it: then, as with a lost reply, the outcome is unknown. Taking a new code for a "no" could place an order
+twice; taking it for unknown costs a question.
 
 Source: reference/gmo-coin-api.md §9.
 """
@@ -72,8 +74,11 @@ MEANING: Final[dict[str, Meaning]] = {
     "ERR-5207": Meaning(_N),
     "ERR-5208": Meaning(_V),
 }
-CLOCK_CODES: Final = frozenset({"ERR-5008", "ERR-5009"})
 _INDEFINITE: Final = frozenset({"ERR-554", "ERR-626"})
+_CANCEL_PATHS: Final = frozenset({"/v1/cancelOrder", "/v1/cancelOrders"})
+_BAD_CANCEL_ID: Final = "ERR-151"
+"""Says "Service Unavailable", which is what it would mean on any path but that of a cancel (§5.15)."""
+_GATEWAY: Final = 500
 
 
 def meaning(code: str) -> Meaning:
@@ -81,8 +86,31 @@ def meaning(code: str) -> Meaning:
     return MEANING.get(code, Meaning(Category.EXCHANGE))
 
 
-def raise_for(code: str, text: str, *, is_write: bool) -> NoReturn:
+def is_definitive(code: str, *, path: str, http: int = 200) -> bool:
+    """Return whether an error reply with this code proves that nothing was done.
+
+    Args:
+        code: The message code.
+        path: From ``/v1`` on.
+        http: HTTP status the reply came with.
+    """
+    if code not in MEANING or code in _INDEFINITE:
+        return False
+    if code == _BAD_CANCEL_ID:
+        return path in _CANCEL_PATHS and http < _GATEWAY
+    # Maintenance is a complete answer whatever its HTTP status, which is not known for certain (§1.4).
+    return http < _GATEWAY or MEANING[code].category is Category.MAINTENANCE
+
+
+def raise_for(code: str, text: str, *, path: str, is_write: bool, http: int = 200) -> NoReturn:
     """Raise what an error reply means.
+
+    Args:
+        code: The message code.
+        text: The message.
+        path: From ``/v1`` on.
+        is_write: Whether the request could change anything.
+        http: HTTP status the reply came with.
 
     Raises:
         Refused: Definitive.
@@ -90,9 +118,11 @@ def raise_for(code: str, text: str, *, is_write: bool) -> NoReturn:
         Unavailable: A read that may be repeated.
     """
     category, retryable = meaning(code)
-    message = f"{code} {text}".strip()
-    if code in _INDEFINITE:
-        if is_write:
-            raise OutcomeUnknown(message, category=category)
-        raise Unavailable(message, category=category, code=code)
-    raise Refused(message, category=category, code=code, retryable=retryable)
+    message = f"{path}: {code} {text}".rstrip()
+    if is_definitive(code, path=path, http=http):
+        raise Refused(message, category=category, code=code, retryable=retryable)
+    if code == _BAD_CANCEL_ID:
+        category = Category.EXCHANGE
+    if is_write:
+        raise OutcomeUnknown(message, category=category)
+    raise Unavailable(message, category=category, code=code)

@@ -1,7 +1,9 @@
 """Keeps to the exchange's rate limits before it has to refuse: GET and POST apart, cancels first.
 
 A bucket of tokens per method refills steadily; a share of it is kept for the requests that reduce risk,
-so that a burst of queries can never make a cancel wait.
+so that a burst of queries can never make a cancel wait. Whether the exchange counts fixed or sliding
+seconds is not known: a bucket's burst and one second's refill together stay below the limit, which
+satisfies both.
 
 Source: reference/gmo-coin-api.md §3.
 """
@@ -10,8 +12,17 @@ from __future__ import annotations
 
 import asyncio
 from enum import IntEnum
+from typing import Final
 
 from gmobot.clock import Clock
+
+PENALTY_SECONDS: Final = 2.0
+"""How long nothing leaves after the exchange said "too many"; bots in the field wait about as long."""
+_RESERVE: Final = 0.3
+"""Share of the burst kept for cancels; half of it is kept from reads only."""
+_SHORTEST_SLEEP: Final = 0.001
+"""A shorter one may not move a clock that is a float, and the wait would never end."""
+_ROUNDING: Final = 1e-9
 
 
 class Priority(IntEnum):
@@ -23,35 +34,42 @@ class Priority(IntEnum):
 
 
 class Bucket:
-    """Tokens of one method."""
+    """Tokens of one method.
 
-    def __init__(self, per_second: float, clock: Clock, *, reserve: float = 0.3) -> None:
+    Attributes:
+        waited_seconds: How long requests have waited here so far.
+    """
+
+    def __init__(self, per_second: float, clock: Clock, *, burst: float, reserve: float = _RESERVE) -> None:
         """Make a full bucket.
 
         Args:
-            per_second: Refill rate and capacity.
+            per_second: Refill rate.
             clock: Its monotonic time refills.
-            reserve: Share kept for cancels; half of it is kept from reads only.
+            burst: Capacity: how many may leave at once.
+            reserve: Share of the burst that is not for everybody.
         """
         self._rate = per_second
-        self._tokens = per_second
+        self._burst = burst
+        self._tokens = burst
         self._clock = clock
         self._at = clock.monotonic()
-        self._floor = {Priority.READ: per_second * reserve, Priority.ORDER: per_second * reserve / 2, Priority.CANCEL: 0.0}
+        self._floor = {Priority.READ: burst * reserve, Priority.ORDER: burst * reserve / 2, Priority.CANCEL: 0.0}
         self.waited_seconds = 0.0
 
     async def take(self, priority: Priority) -> None:
         """Wait until a request of this priority may leave."""
-        while (missing := self._missing(priority)) > 0:
-            delay = missing / self._rate
-            self.waited_seconds += delay
+        since = self._clock.monotonic()
+        while (missing := self._missing(priority)) > _ROUNDING:
+            delay = max(missing / self._rate, _SHORTEST_SLEEP)
             await asyncio.sleep(delay)
         self._tokens -= 1
+        self.waited_seconds += self._clock.monotonic() - since
 
     def penalise(self) -> None:
-        """The exchange said "too many": start from empty."""
+        """The exchange said "too many": let nothing leave for a while, and the urgent first after that."""
         self._refill()
-        self._tokens = min(self._tokens, 0.0)
+        self._tokens = min(self._tokens, -PENALTY_SECONDS * self._rate)
 
     def _missing(self, priority: Priority) -> float:
         self._refill()
@@ -59,17 +77,24 @@ class Bucket:
 
     def _refill(self) -> None:
         now = self._clock.monotonic()
-        self._tokens = min(self._rate, self._tokens + (now - self._at) * self._rate)
+        self._tokens = min(self._burst, self._tokens + (now - self._at) * self._rate)
         self._at = now
 
 
 class RateLimiter:
     """The buckets of one account: private GET, private POST (PUT and DELETE count as POST), public GET."""
 
-    def __init__(self, clock: Clock, *, private_per_second: float = 18.0, public_per_second: float = 4.0) -> None:
-        self._private_get = Bucket(private_per_second, clock)
-        self._private_post = Bucket(private_per_second, clock)
-        self._public = Bucket(public_per_second, clock, reserve=0.0)
+    def __init__(self, clock: Clock, *, private_per_second: float = 20.0, public_per_second: float = 5.0) -> None:
+        """Make full buckets.
+
+        Args:
+            clock: Its monotonic time refills.
+            private_per_second: What the exchange allows an account: 20 in the lowest tier.
+            public_per_second: What it stands in public; it refused bursts at five a second.
+        """
+        self._private_get = _below(private_per_second, clock)
+        self._private_post = _below(private_per_second, clock)
+        self._public = _below(public_per_second, clock, reserve=0.0)
 
     def bucket(self, method: str, *, private: bool) -> Bucket:
         """Return the bucket a request draws from."""
@@ -81,3 +106,8 @@ class RateLimiter:
     def waited_seconds(self) -> float:
         """Seconds requests have waited here so far."""
         return self._private_get.waited_seconds + self._private_post.waited_seconds + self._public.waited_seconds
+
+
+def _below(limit: float, clock: Clock, *, reserve: float = _RESERVE) -> Bucket:
+    """Return a bucket that lets through nine tenths of a limit in its busiest second."""
+    return Bucket(limit * 0.5, clock, burst=limit * 0.4, reserve=reserve)

@@ -1,8 +1,11 @@
 """GMO Coin's messages as they are on the wire, and their translation into the house's models.
 
 The types are the schema: decoding validates. Unknown keys are ignored and enumerations are open sets,
-because both grow without notice. An empty result comes as ``{}``: a missing list is an empty one, but
-missing ``data`` is not. GMO's own spellings end here.
+because both grow without notice; numbers may come as strings and the other way round. An empty result
+comes as ``{}``: a missing list is an empty one, but missing ``data`` is not. GMO's own spellings end here.
+
+Whatever bytes come in, decoding and ``model()`` raise nothing but :data:`MALFORMED`. No amount that
+passes is infinite, not a number, or out of all proportion: what books money later need not ask again.
 
 Source: reference/gmo-coin-api.md §1, §4, §5, §7, §8.
 """
@@ -11,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
-from typing import Final, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
@@ -34,6 +37,11 @@ from gmobot.venue.models import (
 )
 
 V = TypeVar("V")
+MALFORMED: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError)
+"""What decoding may raise. A deeply nested text exhausts the stack."""
+Id = Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+_Token = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,1024}\Z")]
+_MOST_DIGITS: Final = 18
 TIME_IN_FORCE: Final = {"FAS": TimeInForce.GTC, "FAK": TimeInForce.IOC, "FOK": TimeInForce.FOK, "SOK": TimeInForce.POST_ONLY}
 _TIF_WIRE: Final = {value: key for key, value in TIME_IN_FORCE.items()}
 STATUS: Final = {
@@ -47,6 +55,25 @@ STATUS: Final = {
 }
 
 
+def decode(text: str | bytes | msgspec.Raw, kind: type[V]) -> V:
+    """Return a message of this kind.
+
+    Raises:
+        Exception: One of :data:`MALFORMED`.
+    """
+    return msgspec.json.decode(text, type=kind, strict=False)
+
+
+def order_id(data: msgspec.Raw) -> int:
+    """Return the id that ``POST order`` answers with: a string, where all other ids are numbers."""
+    return msgspec.json.decode(data, type=Id, strict=False)
+
+
+def token(data: msgspec.Raw) -> str:
+    """Return the token that ``POST ws-auth`` answers with; it becomes part of an address."""
+    return msgspec.json.decode(data, type=_Token)
+
+
 class Message(msgspec.Struct, frozen=True):
     """One entry of an error reply."""
 
@@ -58,7 +85,7 @@ class Envelope(msgspec.Struct, frozen=True):
     """What every REST reply is wrapped in. ``data`` is empty bytes where the key is absent."""
 
     status: int
-    data: msgspec.Raw = msgspec.Raw(b"")  # noqa: RUF009  # immutable
+    data: msgspec.Raw = msgspec.Raw(b"")
     messages: tuple[Message, ...] = ()
     responsetime: str | None = None
 
@@ -85,12 +112,12 @@ class TickerData(msgspec.Struct, frozen=True):
         """Return it normalised."""
         return Ticker(
             symbol=self.symbol,
-            last=self.last,
-            bid=self.bid,
-            ask=self.ask,
-            high=self.high,
-            low=self.low,
-            volume=self.volume,
+            last=_positive(self.last),
+            bid=_price(self.bid),
+            ask=_price(self.ask),
+            high=_positive(self.high),
+            low=_positive(self.low),
+            volume=_size(self.volume),
             at_ns=parse_iso_utc(self.timestamp),
         )
 
@@ -114,8 +141,8 @@ class BookData(msgspec.Struct, frozen=True):
         """Return it normalised."""
         return Book(
             symbol=self.symbol,
-            asks=tuple(PriceLevel(level.price, level.size) for level in self.asks),
-            bids=tuple(PriceLevel(level.price, level.size) for level in self.bids),
+            asks=_levels(self.asks, descending=False),
+            bids=_levels(self.bids, descending=True),
             at_ns=parse_iso_utc(self.timestamp) if self.timestamp else received_ns,
         )
 
@@ -131,7 +158,9 @@ class TradeData(msgspec.Struct, frozen=True):
 
     def model(self, symbol: str) -> Print:
         """Return it normalised."""
-        return Print(symbol=symbol, side=self.side, size=self.size, price=self.price, at_ns=parse_iso_utc(self.timestamp))
+        return Print(
+            symbol=symbol, side=self.side, size=_positive(self.size), price=_positive(self.price), at_ns=parse_iso_utc(self.timestamp)
+        )
 
 
 class TradeList(msgspec.Struct, frozen=True):
@@ -139,11 +168,15 @@ class TradeList(msgspec.Struct, frozen=True):
 
     list: Sequence[TradeData] = ()
 
+    def models(self, symbol: str) -> Sequence[Print]:
+        """Return them normalised; the rows do not say which symbol was asked for."""
+        return [row.model(symbol) for row in self.list]
+
 
 class KlineData(msgspec.Struct, frozen=True):
     """A row of ``/public/v1/klines``."""
 
-    openTime: str
+    openTime: Annotated[int, msgspec.Meta(ge=0, le=2**43)]
     open: Decimal
     high: Decimal
     low: Decimal
@@ -153,7 +186,12 @@ class KlineData(msgspec.Struct, frozen=True):
     def model(self) -> Kline:
         """Return it normalised."""
         return Kline(
-            open_time_ns=int(self.openTime) * NS_PER_MS, open=self.open, high=self.high, low=self.low, close=self.close, volume=self.volume
+            open_time_ns=self.openTime * NS_PER_MS,
+            open=_positive(self.open),
+            high=_positive(self.high),
+            low=_positive(self.low),
+            close=_positive(self.close),
+            volume=_size(self.volume),
         )
 
 
@@ -172,12 +210,12 @@ class SymbolData(msgspec.Struct, frozen=True):
         """Return it normalised."""
         return SymbolRules(
             symbol=self.symbol,
-            min_order_size=self.minOrderSize,
-            max_order_size=self.maxOrderSize,
-            size_step=self.sizeStep,
-            tick_size=self.tickSize,
-            taker_fee=self.takerFee,
-            maker_fee=self.makerFee,
+            min_order_size=_positive(self.minOrderSize),
+            max_order_size=_positive(self.maxOrderSize),
+            size_step=_positive(self.sizeStep),
+            tick_size=_positive(self.tickSize),
+            taker_fee=_amount(self.takerFee),
+            maker_fee=_amount(self.makerFee),
         )
 
 
@@ -191,13 +229,15 @@ class AssetData(msgspec.Struct, frozen=True):
 
     def model(self) -> Balance:
         """Return it normalised."""
-        return Balance(asset=self.symbol, amount=self.amount, available=self.available, jpy_rate=self.conversionRate)
+        return Balance(
+            asset=self.symbol, amount=_amount(self.amount), available=_amount(self.available), jpy_rate=_size(self.conversionRate)
+        )
 
 
 class OrderData(msgspec.Struct, frozen=True):
     """An order of ``orders`` and ``activeOrders``."""
 
-    orderId: int
+    orderId: Id
     symbol: str
     side: Side
     executionType: OrderType
@@ -217,9 +257,9 @@ class OrderData(msgspec.Struct, frozen=True):
             side=self.side,
             type=self.executionType,
             time_in_force=_known(TIME_IN_FORCE, self.timeInForce),
-            size=self.size,
-            executed_size=self.executedSize,
-            price=self.price or None,
+            size=_positive(self.size),
+            executed_size=_size(self.executedSize),
+            price=_price(self.price),
             status=_known(STATUS, self.status),
             created_at_ns=parse_iso_utc(self.timestamp),
             cancel_reason=self.cancelType,
@@ -235,8 +275,8 @@ class OrderList(msgspec.Struct, frozen=True):
 class ExecutionData(msgspec.Struct, frozen=True):
     """A row of ``executions`` and ``latestExecutions``."""
 
-    executionId: int
-    orderId: int
+    executionId: Id
+    orderId: Id
     symbol: str
     side: Side
     size: Decimal
@@ -244,7 +284,7 @@ class ExecutionData(msgspec.Struct, frozen=True):
     fee: Decimal
     timestamp: str
     lossGain: Decimal = Decimal(0)
-    positionId: int | None = None
+    positionId: Id | None = None
 
     def model(self) -> Execution:
         """Return it normalised."""
@@ -253,10 +293,10 @@ class ExecutionData(msgspec.Struct, frozen=True):
             order_id=self.orderId,
             symbol=self.symbol,
             side=self.side,
-            size=self.size,
-            price=self.price,
-            fee_jpy=self.fee,
-            realized_pnl_jpy=self.lossGain,
+            size=_positive(self.size),
+            price=_positive(self.price),
+            fee_jpy=_amount(self.fee),
+            realized_pnl_jpy=_amount(self.lossGain),
             at_ns=parse_iso_utc(self.timestamp),
             position_id=self.positionId,
         )
@@ -301,8 +341,8 @@ class Frame(msgspec.Struct, frozen=True):
 class ExecutionFrame(msgspec.Struct, frozen=True):
     """An ``executionEvents`` frame."""
 
-    executionId: int
-    orderId: int
+    executionId: Id
+    orderId: Id
     symbol: str
     side: Side
     executionSize: Decimal
@@ -312,7 +352,7 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
     orderSize: Decimal
     orderExecutedSize: Decimal
     lossGain: Decimal = Decimal(0)
-    positionId: int | None = None
+    positionId: Id | None = None
 
     def model(self) -> Execution:
         """Return it normalised."""
@@ -321,21 +361,21 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
             order_id=self.orderId,
             symbol=self.symbol,
             side=self.side,
-            size=self.executionSize,
-            price=self.executionPrice,
-            fee_jpy=self.fee,
-            realized_pnl_jpy=self.lossGain,
+            size=_positive(self.executionSize),
+            price=_positive(self.executionPrice),
+            fee_jpy=_amount(self.fee),
+            realized_pnl_jpy=_amount(self.lossGain),
             at_ns=parse_iso_utc(self.executionTimestamp),
             position_id=self.positionId,
-            order_size=self.orderSize,
-            cumulative_size=self.orderExecutedSize,
+            order_size=_positive(self.orderSize),
+            cumulative_size=_positive(self.orderExecutedSize),
         )
 
 
 class OrderFrame(msgspec.Struct, frozen=True):
     """An ``orderEvents`` frame."""
 
-    orderId: int
+    orderId: Id
     symbol: str
     side: Side
     executionType: OrderType
@@ -355,9 +395,9 @@ class OrderFrame(msgspec.Struct, frozen=True):
             side=self.side,
             type=self.executionType,
             time_in_force=_known(TIME_IN_FORCE, self.timeInForce),
-            size=self.orderSize,
-            executed_size=self.orderExecutedSize,
-            price=self.orderPrice or None,
+            size=_positive(self.orderSize),
+            executed_size=_size(self.orderExecutedSize),
+            price=_price(self.orderPrice),
             status=_known(STATUS, self.orderStatus),
             created_at_ns=parse_iso_utc(self.orderTimestamp),
             cancel_reason=self.cancelType,
@@ -369,3 +409,35 @@ def _known(table: dict[str, V], word: str) -> V:
         return table[word]
     except KeyError:
         raise msgspec.ValidationError(f"unknown word {word!r}; known: {', '.join(table)}") from None
+
+
+def _amount(value: Decimal) -> Decimal:
+    digits = value.as_tuple()
+    if not value.is_finite() or not isinstance(digits.exponent, int):
+        raise msgspec.ValidationError("an amount that is not a number")
+    if digits.exponent < -_MOST_DIGITS or value.adjusted() > _MOST_DIGITS:
+        raise msgspec.ValidationError("an amount out of all proportion")
+    return value
+
+
+def _size(value: Decimal) -> Decimal:
+    if _amount(value) < 0:
+        raise msgspec.ValidationError("a negative amount where there can be none")
+    return value
+
+
+def _positive(value: Decimal) -> Decimal:
+    if _amount(value) <= 0:
+        raise msgspec.ValidationError("an amount that must be above zero is not")
+    return value
+
+
+def _price(value: Decimal | None) -> Decimal | None:
+    """Return a price that may be missing; the wire says so by leaving it out or by ``"0"``."""
+    return None if value is None or not _size(value) else value
+
+
+def _levels(levels: Sequence[LevelData], *, descending: bool) -> tuple[PriceLevel, ...]:
+    """Return one side, best price first, whatever order it came in."""
+    rows = [PriceLevel(_positive(level.price), _size(level.size)) for level in levels]
+    return tuple(sorted(rows, key=lambda row: row.price, reverse=descending))

@@ -1,0 +1,256 @@
+"""The life of a stream's connection: connected, subscribed, watched, and connected again whatever happens.
+
+What holds for both of GMO Coin's streams. Subscriptions are never acknowledged, errors come as frames
+and do not close the socket, a command that came too fast is dropped, and a dead socket says nothing.
+
+Source: reference/gmo-coin-api.md §3.3, §7.1, §8.3.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from random import Random
+from typing import Final, NamedTuple
+
+import msgspec
+
+from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.errors import Category, NotSent, VenueError
+from gmobot.venue.gmo import wire
+from gmobot.venue.gmo.errors import meaning
+from gmobot.venue.models import StreamEvent, StreamNotice
+from gmobot.venue.transport import HandshakeRefused, Socket, SocketClosed, Transport
+
+Sink = Callable[[StreamEvent], None]
+COMMAND_SPACING_SECONDS: Final = 1.1
+_CONNECT_SECONDS: Final = 10.0
+_WATCH_SECONDS: Final = 1.0
+_MAINTENANCE: Final = "maintenance"
+_MAINTENANCE_HTTP: Final = 503
+_LONGEST_DETAIL: Final = 200
+_MOST_DOUBLINGS: Final = 16
+
+
+class Subscription(NamedTuple):
+    """One channel, of one symbol on the public stream."""
+
+    channel: str
+    symbol: str | None = None
+    option: str | None = None
+
+    def command(self) -> str:
+        """Return the frame that subscribes."""
+        fields = {"command": "subscribe", "channel": self.channel, "symbol": self.symbol, "option": self.option}
+        return msgspec.json.encode({key: value for key, value in fields.items() if value is not None}).decode()
+
+
+class Backoff(NamedTuple):
+    """How long to wait before connecting again, in seconds; doubles with every failure in a row."""
+
+    shortest: float = 0.5
+    longest: float = 30.0
+
+    def delay(self, failures: int, random: Random) -> float:
+        """Return a wait with jitter: between half of it and all of it."""
+        ceiling = min(self.longest, self.shortest * 2 ** min(failures, _MOST_DOUBLINGS))
+        return random.uniform(ceiling / 2, ceiling)
+
+
+class CommandPacer:
+    """Spaces the commands of all sockets of this address: the exchange allows one a second."""
+
+    def __init__(self, clock: Clock, *, spacing_seconds: float = COMMAND_SPACING_SECONDS) -> None:
+        self._clock = clock
+        self._spacing = spacing_seconds
+        self._next = 0.0
+
+    async def wait(self) -> None:
+        """Wait for the next free moment and take it."""
+        now = self._clock.monotonic()
+        at = max(now, self._next)
+        self._next = at + self._spacing
+        if at > now:
+            await asyncio.sleep(at - now)
+
+    def penalise(self) -> None:
+        """A command was dropped as too fast, perhaps because others share the address: leave a gap."""
+        self._next = max(self._next, self._clock.monotonic() + 2 * self._spacing)
+
+
+class Dropped(Exception):
+    """This connection is over; the text says why."""
+
+
+class Stream:
+    """A stream that is kept up.
+
+    Attributes:
+        name: ``public`` or ``private``.
+        connected: Whether the stream is up.
+        reconnects: How often a stream that was up went down.
+        malformed: Frames that could not be understood so far.
+        last_message_ns: When the last data frame came, 0 before the first.
+        messages: Data frames by channel.
+    """
+
+    name = ""
+
+    def __init__(self, transport: Transport, clock: Clock, pacer: CommandPacer, *, seed: Random, backoff: Backoff) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._pacer = pacer
+        self._random = seed
+        self._backoff = backoff
+        self._pending: list[Subscription] = []
+        self._subscribe_now = asyncio.Event()
+        self._malformed_told = False
+        self.connected = False
+        self.reconnects = 0
+        self.malformed = 0
+        self.last_message_ns = 0
+        self.messages: dict[str, int] = {}
+
+    async def run(self, sink: Sink) -> None:
+        """Keep the stream up until cancelled, handing every event to ``sink``."""
+        failures = 0
+        while True:
+            try:
+                await self._live(sink)
+            except HandshakeRefused as error:
+                why = _MAINTENANCE if error.status == _MAINTENANCE_HTTP else str(error)
+                self._on_handshake_refused()
+            except (Dropped, SocketClosed, NotSent) as error:
+                why = str(error)
+            except VenueError as error:
+                why = _MAINTENANCE if error.category is Category.MAINTENANCE else f"{error.category.value}: {error}"
+            failures = 0 if self.connected else failures + 1
+            self._down(sink, why)
+            await asyncio.sleep(self._backoff.delay(failures, self._random))
+
+    def age_seconds(self) -> float | None:
+        """Return how old the last data frame is, ``None`` before the first."""
+        return (self._clock.now_ns() - self.last_message_ns) / NS_PER_SECOND if self.last_message_ns else None
+
+    async def _path(self) -> str:
+        """Return where to connect, ready to be used."""
+        raise NotImplementedError
+
+    def _wanted(self) -> Sequence[Subscription]:
+        """Return the subscriptions this connection has not been heard on."""
+        raise NotImplementedError
+
+    def _decode(self, channel: str, text: str | bytes) -> StreamEvent:
+        """Return what a data frame says; raises :data:`gmobot.venue.gmo.wire.MALFORMED`."""
+        raise NotImplementedError
+
+    def _overdue(self, socket: Socket) -> str | None:
+        """Return why the socket must be taken for dead, if it must."""
+        raise NotImplementedError
+
+    async def _keep(self) -> None:
+        """Do what keeps the connection valid; runs beside it."""
+        await asyncio.Event().wait()
+
+    def _on_handshake_refused(self) -> None:
+        """The exchange would not open a socket."""
+
+    def _on_sent(self, subscription: Subscription) -> None:
+        """A command was sent."""
+
+    async def _on_subscribed(self, sink: Sink) -> None:
+        """Every command was sent."""
+
+    def _on_data(self, event: StreamEvent, sink: Sink) -> None:
+        """A data frame came."""
+
+    def _on_refused(self, error: str) -> None:
+        """The exchange refused a subscription."""
+
+    async def _live(self, sink: Sink) -> None:
+        """Live through one connection. It always ends with an exception."""
+        socket = await self._transport.connect(await self._path(), timeout=_CONNECT_SECONDS)
+        self._pending = list(self._wanted())
+        self._subscribe_now.set()
+        self._malformed_told = False
+        failure = ""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._subscribe(socket, sink))
+                group.create_task(self._keep())
+                group.create_task(self._watch(socket))
+                group.create_task(self._receive(socket, sink))
+        except* (Dropped, SocketClosed, VenueError) as errors:
+            failure = str(errors.exceptions[0])
+        finally:
+            await socket.close()
+        raise Dropped(failure)
+
+    async def _subscribe(self, socket: Socket, sink: Sink) -> None:
+        while True:
+            await self._subscribe_now.wait()
+            self._subscribe_now.clear()
+            while self._pending:
+                await self._pacer.wait()
+                subscription = self._pending.pop(0)
+                await socket.send(subscription.command())
+                self._on_sent(subscription)
+            await self._on_subscribed(sink)
+
+    async def _watch(self, socket: Socket) -> None:
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            overdue = self._overdue(socket)
+            if overdue is not None:
+                raise Dropped(overdue)
+
+    async def _receive(self, socket: Socket, sink: Sink) -> None:
+        while True:
+            self._on_frame(await socket.receive(), sink)
+
+    def _on_frame(self, text: str | bytes, sink: Sink) -> None:
+        try:
+            frame = wire.decode(text, wire.Frame)
+            channel = frame.channel or ""
+            event = self._decode(channel, text) if frame.error is None else None
+        except wire.MALFORMED as error:
+            self._on_malformed(type(error).__name__, sink)
+            return
+        if event is None:
+            self._on_error((frame.error or "")[:_LONGEST_DETAIL], sink)
+            return
+        self.last_message_ns = self._clock.now_ns()
+        self.messages[channel] = self.messages.get(channel, 0) + 1
+        self._on_data(event, sink)
+        sink(event)
+
+    def _on_malformed(self, what: str, sink: Sink) -> None:
+        """Count a frame that makes no sense; tell it once per connection, or a broken server would flood the audit log."""
+        self.malformed += 1
+        if not self._malformed_told:
+            self._malformed_told = True
+            sink(StreamNotice(stream=self.name, state="malformed", detail=what))
+
+    def _on_error(self, error: str, sink: Sink) -> None:
+        category = meaning(error.partition(" ")[0]).category
+        if category is Category.RATE_LIMIT:
+            # The command was dropped and the frame does not say which one; subscribing twice does no harm.
+            self._pacer.penalise()
+            self._pending = list(self._wanted())
+            self._subscribe_now.set()
+        elif category is Category.MAINTENANCE:
+            raise Dropped(_MAINTENANCE)
+        else:
+            sink(StreamNotice(stream=self.name, state="refused", detail=error))
+            self._on_refused(error)
+
+    def _up(self, sink: Sink) -> None:
+        if not self.connected:
+            self.connected = True
+            sink(StreamNotice(stream=self.name, state="up"))
+
+    def _down(self, sink: Sink, why: str) -> None:
+        if self.connected:
+            self.reconnects += 1
+        self.connected = False
+        sink(StreamNotice(stream=self.name, state="down", detail=why))

@@ -1,0 +1,25 @@
+"""A small emulated exchange to talk to: a synthetic market in BTC, one account."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from gmobot.clock import Clock
+from gmobot.core.instrument import Instrument, Product
+from gmobot.emulator.api import ExchangeApi
+from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.market import SyntheticMarket
+from gmobot.secrets import Secret
+from gmobot.venue.gmo.auth import Credentials
+
+KEY, SECRET = "test-key", "test-secret"
+CREDENTIALS = Credentials(Secret(KEY), Secret(SECRET))
+BTC = Instrument("BTC", Product.SPOT, *(Decimal(text) for text in ("1", "0.00001", "0.00001", "5", "-0.0001", "0.0005")))
+
+
+def emulated(clock: Clock, *, seed: int = 7) -> ExchangeApi:
+    """Return an exchange with a tape and a book; its ``run`` lets it live."""
+    customer = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {"BTC": BTC})
+    exchange = Exchange(clock, {"BTC": (BTC, SyntheticMarket(BTC, seed=seed))}, {KEY: customer}, seed=seed)
+    exchange.start()
+    return ExchangeApi(exchange, seed=seed)
