@@ -6,6 +6,7 @@ exchange's money, to the micro-yen, whenever nothing is on its way.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from decimal import Decimal
 
@@ -35,13 +36,8 @@ class Reconciler:
         Raises:
             VenueError: No answer; nothing was concluded.
         """
-        for desk in self._desks.values():
-            await desk.tracker.resolve()
-            await desk.tracker.sweep_recent()
-            await desk.tracker.refresh(every=True)
+        await asyncio.gather(*(desk.trader.reconcile() for desk in self._desks.values()))
         await self._balances()
-        for desk in self._desks.values():
-            desk.trader.wake()
 
     async def _balances(self) -> None:
         fills = self._books.counts.fills

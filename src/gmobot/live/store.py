@@ -105,6 +105,10 @@ class Store:
         """Finish what is queued and close the file."""
         await self._worker.run(self._close)
 
+    def abandon(self) -> None:
+        """Let go of the file without finishing anything, as a killed process does."""
+        self._close()
+
     async def load(self) -> Saved:
         """Read what the last run left."""
         return await self._transact(_load)

@@ -55,7 +55,12 @@ class Waiting:
 
 
 class OrderTracker:
-    """Keeps the books of one symbol's orders true to the exchange."""
+    """Keeps the books of one symbol's orders true to the exchange.
+
+    What the stream tells may come at any time. :meth:`resolve`, :meth:`refresh` and :meth:`sweep_recent`
+    conclude from what they do *not* find, so they belong to the one task that also submits: never two at
+    once, and never while a request is on its way.
+    """
 
     def __init__(
         self,

@@ -90,6 +90,7 @@ class SymbolTrader:
         self._cancelling: dict[int, int] = {}
         self._recorded: set[tuple[int, Purpose, str]] = set()
         self._not_before_ns = 0
+        self._asked: asyncio.Future[None] | None = None
         self.idle = asyncio.Event()
 
     @property
@@ -112,6 +113,13 @@ class SymbolTrader:
         """Look again soon."""
         self.idle.clear()
         self._wake.set()
+
+    def reconcile(self) -> asyncio.Future[None]:
+        """Ask for a full comparison with the exchange; the future ends with it, or with its VenueError."""
+        if self._asked is None:
+            self._asked = asyncio.get_running_loop().create_future()
+        self.wake()
+        return self._asked
 
     def on_price(self) -> None:
         """A trade was printed: see whether it crossed a trigger that does not rest at the exchange."""
@@ -147,6 +155,7 @@ class SymbolTrader:
             VenueError: A query got no answer; the next turn asks again.
         """
         await self._tracker.resolve()
+        await self._compare_if_asked()
         await self._chase_the_overdue()
         await self._tracker.refresh()
         for _ in range(_MOST_ACTIONS_A_TURN):
@@ -156,6 +165,20 @@ class SymbolTrader:
                 break
         if not self._wake.is_set():
             self.idle.set()
+
+    async def _compare_if_asked(self) -> None:
+        asked, self._asked = self._asked, None
+        if asked is None:
+            return
+        try:
+            await self._tracker.sweep_recent()
+            await self._tracker.refresh(every=True)
+        except VenueError as error:
+            if not asked.done():
+                asked.set_exception(error)
+            return
+        if not asked.done():
+            asked.set_result(None)
 
     async def _wait(self) -> None:
         busy = bool(self._books.open_intents(self.symbol)) and (

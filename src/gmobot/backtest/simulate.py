@@ -1,0 +1,86 @@
+"""Backtests: the compiled core over an array of bars, with the ledger in integers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gmobot.backtest.loop import SOURCE, SOURCES
+from gmobot.core.compiled import plain_call
+from gmobot.core.ledger import LEDGER
+from gmobot.core.records import ACCOUNT, DESIRED, ENGINE, PRICE_BAR
+from gmobot.core.settings import Settings
+from gmobot.strategies.program import Program
+
+FILL: Final = np.dtype([("bar", "i8"), ("kind", "i8"), ("ticks", "i8"), ("lots", "i8"), ("trade", "i8")], align=True)
+"""A fill: index of its bar, why (see :mod:`gmobot.backtest.fills`), price, signed lots, trades closed after it."""
+RUN: Final = np.dtype(
+    [("initial_uyen", "i8"), ("slippage_ticks", "i8"), ("day", "i8"), ("exposed_bars", "i8"), ("turns_degraded", "i8")], align=True
+)
+"""What the loop is told of a run, and counts in it."""
+_FIRST_ROOM = 4_096
+_NO_DAY = -(2**62)
+
+
+@dataclass(frozen=True, slots=True)
+class Simulation:
+    """Everything a run left behind; money in micro-yen.
+
+    Attributes:
+        equity: Account worth at each bar's close.
+        fills: FILL records.
+        ledger: The one-element LEDGER record at the end.
+        exposed_bars: Bars with a position.
+        halted: Whether a guard aborted.
+    """
+
+    bars: NDArray[Any]
+    equity: NDArray[np.int64]
+    fills: NDArray[Any]
+    ledger: NDArray[Any]
+    initial_uyen: int
+    exposed_bars: int
+    degraded_bars: int
+    halted: bool
+
+
+def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initial_uyen: int, slippage_ticks: int = 0) -> Simulation:
+    """Run a program over bars.
+
+    Args:
+        program: Strategy and parameters; an uncompiled one runs as plain Python.
+        settings: Instrument, filters, sizing, limits.
+        bars: BAR records, ascending.
+        initial_uyen: Cash at the start.
+        slippage_ticks: Adverse ticks of every market fill.
+    """
+    loop = program.build("simulate", SOURCE, SOURCES).simulate
+    call = loop if program.compiled else plain_call(loop)
+    equity = np.zeros(len(bars), np.int64)
+    room = _FIRST_ROOM
+    while True:
+        account, run, ledger = np.zeros(1, ACCOUNT), np.zeros(1, RUN), np.zeros(1, LEDGER)
+        for name in ("cash_uyen", "equity_uyen", "peak_equity_uyen", "day_start_equity_uyen"):
+            account[name] = initial_uyen
+        run["initial_uyen"], run["slippage_ticks"], run["day"] = initial_uyen, slippage_ticks, _NO_DAY
+        fills = np.zeros(room, FILL)
+        scratch = (np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
+        state = program.new_state()
+        count = call(
+            bars, np.zeros(1, ENGINE), state, account, program.params, settings.record(), *scratch, ledger, run, equity, fills
+        )
+        if count >= 0:
+            return Simulation(
+                bars,
+                equity,
+                fills[:count],
+                ledger,
+                initial_uyen,
+                int(run["exposed_bars"][0]),
+                int(run["turns_degraded"][0]),
+                bool(account["halted"][0]),
+            )
+        room = min(room * 8, 4 * len(bars) + 8)

@@ -1,0 +1,1 @@
+"""The whole daemon on a virtual clock: real client, emulator, database file; seeded faults and schedules."""
