@@ -25,7 +25,8 @@ from gmobot.emulator.memory import MemoryTransport
 from gmobot.errors import NotSent, StoreError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.store import Store
-from gmobot.ops.audit import AuditLog, verify
+from gmobot.ops.audit import AuditLog
+from gmobot.ops.audit_read import verify
 from gmobot.ops.telemetry import Telemetry
 from gmobot.secrets import Secret
 from gmobot.strategies.program import Program
@@ -192,7 +193,7 @@ class World:
 
     def _check_protection(self) -> None:
         ours = self.account.coins["BTC"] - FOREIGN_LOTS
-        covered = self.account.reserved_lots("BTC")
+        covered = self.account.held_lots.get("BTC", 0)
         now, last = self.loop.time(), self._looked_at
         self._looked_at = now
         if ours <= covered or self.process is None or self.process.task.done():
@@ -205,7 +206,7 @@ class World:
         if self._plain_seconds > UNPROTECTED_SECONDS or self._open_seconds > UNKNOWN_SECONDS:
             raise Violation(f"{ours - covered} lots unprotected for {self._open_seconds:.1f} s, {self._plain_seconds:.1f} s with all known")
 
-    def _checked_place(self, who: Account, new: NewOrder) -> Order:
+    def _checked_place(self, who: Account, new: NewOrder, **more: float) -> Order:
         """No order without an intent on disk, and none of them sent twice."""
         instrument = self.exchange.instruments[new.symbol]
         with sqlite3.connect(f"file:{self.var}/state/gmobot.db?mode=ro", uri=True) as db:
@@ -221,7 +222,7 @@ class World:
             self.failure = self.failure or Violation(f"intent {rows[-1][0]} was sent twice: {new}")
         else:
             self._sent.add(fresh[-1])
-        return self._place(who, new)
+        return self._place(who, new, **more)
 
     def check_end(self) -> None:
         """After a quiet time and a clean stop, our books must be the exchange's, to the unit."""
@@ -405,6 +406,7 @@ def run_seed(seed: int, program: Program) -> Result:
         try:
             return loop.run_until_complete(world.run())
         finally:
+            loop.on_step = None
             world.close()
             pending = asyncio.all_tasks(loop)
             for task in pending:
