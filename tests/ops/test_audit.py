@@ -159,6 +159,15 @@ def test_a_recomputed_hash_breaks_the_next_line(tmp_path: Path) -> None:
     assert f"{NAME}:3: the chain is broken at seq 3" in verify(tmp_path).problem
 
 
+def test_a_link_that_names_another_line_before_it_is_broken(tmp_path: Path) -> None:
+    fill(opened(tmp_path), 1, 1)
+    before = json.loads(lines(tmp_path)[0])["hash"]
+    entry = {"seq": 2, "ts": "2025-10-09T08:53:20.000Z", "run_id": "run-1", "event": "fill", "prev_hash": "f" * 64}
+    with (tmp_path / NAME).open("a") as file:
+        file.write(json.dumps(entry | {"hash": chain_hash(before, entry)}) + "\n")
+    assert f"{NAME}:2: the chain is broken at seq 2" in verify(tmp_path).problem
+
+
 def test_a_torn_last_line_is_no_tampering_and_the_next_start_writes_it_again(tmp_path: Path) -> None:
     fill(opened(tmp_path), 1, 3)
     path = tmp_path / NAME

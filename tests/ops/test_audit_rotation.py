@@ -91,6 +91,20 @@ def test_a_kill_at_any_step_of_any_rotation_loses_and_doubles_nothing(
     assert [number for number, _ in numbered(tmp_path)] == list(range(1, retention + 1))
 
 
+def test_a_start_finishes_the_deletion_that_a_kill_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = opened(tmp_path)
+    fill(log, 60)
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        kill_at(patched, 2, after=False)  # the anchor is written, its file still there
+        fill(log, 90)
+    oldest = tmp_path / f"{NAME}.{RETENTION}"
+    assert oldest.exists()
+    assert verify(tmp_path).ok
+    opened(tmp_path)
+    assert not oldest.exists()
+    assert verify(tmp_path).ok
+
+
 def test_the_anchor_survives_the_files_it_stands_for(tmp_path: Path) -> None:
     log = opened(tmp_path)
     fill(log, 60)

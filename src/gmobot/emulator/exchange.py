@@ -116,13 +116,8 @@ class Exchange:
                 group.create_task(self._drive(symbol))
         await asyncio.Event().wait()
 
-    def place(self, account: Account, new: NewOrder, *, hidden_seconds: float = 0.0) -> Order:
+    def place(self, account: Account, new: NewOrder) -> Order:
         """Check and take an order.
-
-        Args:
-            account: Whose.
-            new: What.
-            hidden_seconds: How much longer than usual queries shall not show it.
 
         Raises:
             Refusal: With the code the exchange would give.
@@ -133,7 +128,7 @@ class Exchange:
         lots, price = self._check_numbers(new, market.instrument)
         self._check_rules(account, new, market, price)
         now = self.clock.now_ns()
-        visible = now + int((self.assumptions.visibility_seconds + hidden_seconds) * NS_PER_SECOND)
+        visible = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND)
         kind, tif = new.execution_type, new.time_in_force
         order = Order(self._order_id + 1, account, new.symbol, new.side, kind, tif, lots, price, at_ns=now, visible_ns=visible)
         self._check_funds(order, market)

@@ -114,9 +114,13 @@ class Account:
         """Return yen that nothing else ties up; what ``order`` itself holds counts as free."""
         return self.jpy_uyen - self.held_uyen + (order.held if order is not None and order.side == "BUY" else 0)
 
+    def reserved_lots(self, symbol: str) -> int:
+        """Return coins that open sell orders tie up."""
+        return self.held_lots.get(symbol, 0)
+
     def free_lots(self, symbol: str) -> int:
         """Return coins that no open sell order ties up."""
-        return self.coins.get(symbol, 0) - self.held_lots.get(symbol, 0)
+        return self.coins.get(symbol, 0) - self.reserved_lots(symbol)
 
     def hold(self, order: Order, instrument: Instrument) -> None:
         """Tie up what an order still needs, and no more."""
@@ -222,7 +226,7 @@ class Ledger:
         _same(f"{account.name}: held micro-yen", account.held_uyen, held)
         for symbol in self._instruments:
             lots = sum(order.open_lots for order in active.values() if order.side == "SELL" and order.symbol == symbol)
-            _same(f"{account.name}: held {symbol}", account.held_lots.get(symbol, 0), lots)
+            _same(f"{account.name}: held {symbol}", account.reserved_lots(symbol), lots)
         for order in account.orders.values():
             _same(f"order {order.order_id}: executed", order.executed, sum(e.lots for e in order.executions))
             if order.executed > order.lots or (order.status == "EXECUTED") != (order.executed == order.lots):

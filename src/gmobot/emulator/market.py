@@ -6,7 +6,6 @@ faster market only plays its tape faster: one second then holds a minute of trad
 
 from __future__ import annotations
 
-import csv
 import gzip
 import math
 import random
@@ -136,9 +135,9 @@ class SyntheticMarket:
         self._price *= math.exp(max(-0.05, min(0.05, step)))
 
     def _activity(self) -> float:
-        """Return how lively the hour is: an evening peak in Japan, thin before dawn."""
-        hour = (self._market_seconds / 3_600 + 9) % 24
-        return 1.0 + 0.6 * math.sin((hour - 15) / 24 * 2 * math.pi)
+        """Return how lively the hour is: the evening in Japan is, the hour before dawn is not."""
+        hour_in_japan = (self._market_seconds / 3_600 + 9) % 24
+        return 1.0 + 0.6 * math.sin((hour_in_japan - 12) / 24 * 2 * math.pi)
 
 
 class ArchiveMarket:
@@ -226,28 +225,31 @@ def read_archive(path: Path, instrument: Instrument) -> Iterator[Trade]:
         DataError: Names file, row and what is wrong with it.
     """
     opener = gzip.open if path.suffix == ".gz" else open
-    number, last_ns = 1, 0
+    number, last_ns = 0, 0
     try:
         with opener(path, "rt", encoding="utf-8", newline="") as file:
-            rows = csv.reader(file, strict=True)
-            header = next(rows, None)
-            if header is None:
-                return  # a day without a trade
-            if header != _HEADER:
-                raise DataError(f"{path}: row 1: expected the columns {','.join(_HEADER)}, found {','.join(header)[:80]!r}")
-            for number, row in enumerate(rows, start=2):
-                trade = _parse(row, instrument)
-                if trade.at_ns < last_ns:
-                    raise DataError(f"{path}: row {number}: earlier than the row before it; the file must be sorted by time")
+            for number, line in enumerate(file, start=1):
+                row = line.rstrip("\r\n").split(",")
+                if number == 1:
+                    _check_header(row)
+                    continue
+                trade = _parse(row, instrument, last_ns)
                 last_ns = trade.at_ns
                 yield trade
-    except (ValueError, InvalidOperation, InstrumentError, csv.Error) as error:
+    except UnicodeDecodeError:
+        raise DataError(f"{path}: row {number + 1}: not text") from None
+    except (ValueError, InvalidOperation, InstrumentError) as error:
         raise DataError(f"{path}: row {number}: {error or 'not a number'}") from None
     except (EOFError, OSError, gzip.BadGzipFile) as error:
         raise DataError(f"{path}: cannot be read after row {number} ({error}); download it again") from None
 
 
-def _parse(row: list[str], instrument: Instrument) -> Trade:
+def _check_header(row: list[str]) -> None:
+    if row != _HEADER:
+        raise ValueError(f"expected the columns {','.join(_HEADER)}, found {','.join(row)[:80]!r}")
+
+
+def _parse(row: list[str], instrument: Instrument, earliest_ns: int) -> Trade:
     if len(row) != len(_HEADER):
         raise ValueError(f"{len(row)} columns instead of {len(_HEADER)}")
     symbol, side, size, price, at = row
@@ -260,6 +262,8 @@ def _parse(row: list[str], instrument: Instrument) -> Trade:
         raise ValueError(f"timestamp {at!r} carries a zone; the archive's carry none")
     moment = moment.replace(tzinfo=UTC)
     at_ns = int(moment.timestamp()) * NS_PER_SECOND + moment.microsecond * 1_000
+    if at_ns < earliest_ns:
+        raise ValueError("earlier than the row before it; the file must be sorted by time")
     ticks, lots = instrument.ticks(Decimal(price)), instrument.lots(Decimal(size))
     if ticks < 1 or lots < 1:
         raise ValueError(f"price {price!r} and size {size!r} must be above zero")

@@ -129,9 +129,10 @@ class PrivateApi:
         return wire.paged(self._execution_rows(recent), page, count)
 
     def _order(self, account: Account, values: Mapping[str, Any]) -> str:
-        new = self._new_order(values)
-        hidden = self._faults.seconds(Fault.HIDDEN, 0.2, 2.5) if self._faults.strikes(Fault.HIDDEN, "/v1/order") else 0.0
-        return str(self._exchange.place(account, new, hidden_seconds=hidden).order_id)
+        order = self._exchange.place(account, self._new_order(values))
+        if self._faults.strikes(Fault.HIDDEN, "/v1/order"):
+            order.visible_ns += int(self._faults.seconds(Fault.HIDDEN, 0.2, 2.5) * NS_PER_SECOND)
+        return str(order.order_id)
 
     def _new_order(self, values: Mapping[str, Any]) -> NewOrder:
         kind, side = values.get("executionType"), values.get("side")

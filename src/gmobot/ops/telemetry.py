@@ -1,18 +1,29 @@
-"""Metrics: the names of the operations document, exactly, and ours below ``gmobot_``."""
+"""Metrics: the names of the operations document, exactly, and ours below ``gmobot_``.
+
+A metric that cannot be told is absent, never zero. States are one-hot over a closed set, and so are there
+from the first scrape on; counters with labels appear with their first event.
+"""
 
 from __future__ import annotations
+
+from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
 from prometheus_client.exposition import choose_encoder
 
-_MONITOR = ("active", "reconnecting", "degraded")
-_RISK = ("ok", "degraded", "abort")
-_FAST = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
-_SLOW = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MONITOR: Final = ("active", "reconnecting", "degraded")
+_RISK: Final = ("ok", "degraded", "abort")
+_FAST: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0)
+_SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
 class Telemetry:
-    """Every metric of one daemon."""
+    """Every metric of one daemon.
+
+    Attributes:
+        turns: Turns of the run loop so far.
+        failed_turns: Those of them that failed.
+    """
 
     def __init__(self, *, version: str, config_hash: str) -> None:
         registry = self._registry = CollectorRegistry()
@@ -23,7 +34,7 @@ class Telemetry:
         self._monitor = Gauge("monitor_status", "Connection state, one-hot", ["status"], registry=registry)
         self._reconnects = Counter("gmobot_reconnects_total", "Connections lost", ["stream"], registry=registry)
         self._age = Gauge("gmobot_stream_message_age_seconds", "Age of the last message", ["stream"], registry=registry)
-        self._messages = Gauge("gmobot_stream_messages_total", "Messages received", ["stream", "channel"], registry=registry)
+        self._messages = Counter("gmobot_stream_messages_total", "Messages received", ["stream", "channel"], registry=registry)
         self._orders = Counter("gmobot_orders_total", "Orders by outcome", ["side", "type", "outcome"], registry=registry)
         self._unknown = Gauge("gmobot_orders_unknown", "Orders whose outcome is unknown", registry=registry)
         self._roundtrip = Histogram("gmobot_order_roundtrip_seconds", "From request to reply", registry=registry, buckets=_SLOW)
@@ -51,7 +62,10 @@ class Telemetry:
         Gauge("gmobot_build_info", "Version and configuration", ["version", "config_hash"], registry=registry).labels(
             version, config_hash
         ).set(1)
+        self._counted: dict[tuple[str, str], int] = {}
         self.turns = self.failed_turns = 0
+        self.monitor_status("reconnecting")
+        self.risk_status("ok")
 
     def turn(self, *, failed: bool) -> None:
         """Count a turn of the run loop."""
@@ -62,25 +76,26 @@ class Telemetry:
             self._loop_failures.inc()
 
     def monitor_status(self, status: str) -> None:
-        """Set the connection state."""
-        for name in _MONITOR:
-            self._monitor.labels(name).set(1 if name == status else 0)
+        """Set the connection state: ``active``, ``reconnecting`` or ``degraded``."""
+        _one_hot(self._monitor, _MONITOR, status)
 
     def risk_status(self, status: str) -> None:
-        """Set the risk state."""
-        for name in _RISK:
-            self._risk.labels(name).set(1 if name == status else 0)
+        """Set the risk state: ``ok``, ``degraded`` or ``abort``."""
+        _one_hot(self._risk, _RISK, status)
 
     def reconnect(self, stream: str) -> None:
         """Count a lost connection."""
         self._reconnects.labels(stream).inc()
 
     def stream(self, stream: str, age_seconds: float | None, messages: dict[str, int]) -> None:
-        """Set a stream's age and message counts."""
+        """Set a stream's age and how many messages it has brought, by channel, since the process started."""
         if age_seconds is not None:
             self._age.labels(stream).set(age_seconds)
         for channel, count in messages.items():
-            self._messages.labels(stream, channel).set(count)
+            before = self._counted.get((stream, channel), 0)
+            # A stream that starts to count again has brought all of these anew.
+            self._messages.labels(stream, channel).inc(count - before if count >= before else count)
+            self._counted[stream, channel] = count
 
     def order(self, side: str, type_: str, outcome: str) -> None:
         """Count an order by its outcome."""
@@ -139,3 +154,10 @@ class Telemetry:
         """Return the exposition and its content type."""
         encoder, content_type = choose_encoder(accept)
         return encoder(self._registry), content_type
+
+
+def _one_hot(gauge: Gauge, names: tuple[str, ...], value: str) -> None:
+    if value not in names:
+        raise ValueError(f"{value!r} is none of {', '.join(names)}")
+    for name in names:
+        gauge.labels(name).set(int(name == value))
