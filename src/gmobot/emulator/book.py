@@ -11,7 +11,7 @@ from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
-from itertools import islice
+from itertools import islice, takewhile
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument
 from gmobot.emulator.ledger import Order
@@ -50,6 +50,7 @@ class OrderBook:
         self.last = 0
         self.stops: list[Order] = []
         self.changes = 0
+        self._unit_uyen, self._min_lots = instrument.unit_uyen, instrument.min_lots
         self._salt = _mix(seed * 1_000_003 + sum(map(ord, instrument.symbol)))
         self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
         self._trades = 0
@@ -94,7 +95,9 @@ class OrderBook:
 
     def rest(self, order: Order) -> None:
         """Put an order behind what stands at its price."""
-        order.queue_ahead = next((lots for price, lots in self._others(order.side) if price == order.price), 0)
+        sign = 1 if order.side == "SELL" else -1
+        ahead = takewhile(lambda level: sign * level[0] <= sign * order.price, self._others(order.side))
+        order.queue_ahead = sum(lots for price, lots in ahead if price == order.price)
         insort(self._resting[order.side], order, key=_priority)
         self.changes += 1
 
@@ -175,7 +178,7 @@ class OrderBook:
         price = cell * step + _mix(self._salt ^ cell) % step
         draw = _mix(self._salt + 31 * cell + 7_919 * age) / _MASK
         yen = _LEVEL_YEN + int(_LEVEL_YEN_MORE * draw * draw)
-        lots = max(self.instrument.min_lots, yen * UYEN_PER_YEN // (max(1, price) * self.instrument.unit_uyen))
+        lots = max(self._min_lots, yen * UYEN_PER_YEN // (max(1, price) * self._unit_uyen))
         if len(self._cells) > _CELLS_KEPT:
             self._cells.clear()
         self._cells[cell] = (step, age, (price, lots))
