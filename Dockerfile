@@ -3,9 +3,9 @@
 # BUILDER_IMAGE differs from PYTHON_IMAGE where fetching wheels needs something the bot must not carry,
 # such as a company's CA bundle; both must have the same Python in the same place.
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
-ARG BUILDER_IMAGE=${PYTHON_IMAGE}
+ARG BUILDER_IMAGE=
 
-FROM ${BUILDER_IMAGE} AS build
+FROM ${BUILDER_IMAGE:-${PYTHON_IMAGE}} AS build
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /build
 COPY requirements/build.lock requirements/run.lock requirements/
@@ -36,8 +36,9 @@ RUN groupadd --gid 1000 gmobot && useradd --uid 1000 --gid 1000 --no-create-home
 COPY --from=build /opt/gmobot/venv /opt/gmobot/venv
 WORKDIR /app
 COPY configs configs
-# The strategies' machine code is made once, here. At run time the cache is read-only; the loader copies it to /tmp.
-RUN gmobot config check -c configs/default.yaml && install -d -o 1000 -g 1000 var
+# The strategies' machine code is made once, here. At run time the cache is read-only; the loader copies it to /tmp,
+# which whoever runs it must be allowed to.
+RUN gmobot config check -c configs/default.yaml && chmod -R a+rX "$GMOBOT_CACHE_DIR" && install -d -o 1000 -g 1000 var
 USER gmobot
 EXPOSE 9754
 STOPSIGNAL SIGTERM

@@ -2,7 +2,8 @@
 # A bot and an emulator of their own for the checks, to be sourced: own Compose project, internal network,
 # port, var and placeholder secrets. Nothing here can reach production, or a production stack beside it.
 #
-#   check_stack_prepare NAME    refuse real secrets, make the folders, build the image
+#   check_stack_prepare NAME    refuse real secrets, make the folders
+#   check_stack_build           build the image
 #   check_stack_up              start with empty var/, wait until the bot is healthy
 #   check_stack_verify SECONDS  health, metrics, artifacts, a decision (scripts/smoke_check.py)
 #   check_stack_diagnostics     what to send along with a call for help
@@ -52,9 +53,12 @@ check_stack_prepare() {
     HEALTH_PORT=$(check_free_port)
     mkdir -p "$GMOBOT_SECRETS"
     check_stack_secrets "$key" "$secret"
+}
+
+check_stack_build() {
     if ! compose build bot >"$check_work/build.log" 2>&1; then
         tail -n 40 "$check_work/build.log"
-        echo "$0: the image cannot be built" >&2
+        echo 'the image cannot be built'
         return 1
     fi
 }

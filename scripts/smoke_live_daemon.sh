@@ -24,7 +24,9 @@ if [[ ! $repeat =~ ^[1-9][0-9]{0,3}$ ]]; then
 fi
 
 run_once() {
-    local began=$SECONDS
+    local began
+    if ((iteration == 1)); then check_stack_build || return; fi
+    began=$SECONDS
     check_stack_up || return
     echo "healthy after $((SECONDS - began)) s"
     check_stack_verify 60 || return
