@@ -8,8 +8,8 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -161,7 +161,7 @@ def test_fresh_clone_starts_for_root_and_for_a_user(stack: Stack, capsys: pytest
     stack.compose("stop", "bot")
     stopped = time.monotonic() - began
     with capsys.disabled():
-        print(f"\nup to healthy {seconds:.1f} s, RSS {rss / 2**20:.0f} MiB, stop {stopped:.1f} s")
+        sys.stdout.write(f"\nup to healthy {seconds:.1f} s, RSS {rss / 2**20:.0f} MiB, stop {stopped:.1f} s\n")
 
     assert 0 < rss < RSS_MOST_BYTES
     assert stopped < STOP_MOST_SECONDS
@@ -263,7 +263,7 @@ def test_image_carries_nothing_of_the_machine_that_built_it(stack: Stack, capsys
     if base := os.environ.get("PYTHON_IMAGE"):
         above = int(docker("inspect", "-f", "{{.Size}}", "gmobot:e2e")) - int(docker("inspect", "-f", "{{.Size}}", base))
         with capsys.disabled():
-            print(f"\nimage {above / 1e6:.0f} MB above its base")
+            sys.stdout.write(f"\nimage {above / 1e6:.0f} MB above its base\n")
         assert above < IMAGE_MOST_BYTES
 
 
@@ -272,7 +272,9 @@ def test_machine_code_of_the_image_is_used_as_it_is(stack: Stack) -> None:
     code = (
         "import glob, os, subprocess\n"
         "subprocess.run(['gmobot', 'config', 'check', '-c', 'configs/default.yaml'], check=True, stdout=subprocess.DEVNULL)\n"
-        "def made(root): return sorted((os.path.basename(f), os.stat(f).st_mtime_ns) for f in glob.glob(root + '/**/*.nb?', recursive=True))\n"
+        "def made(root):\n"
+        "    files = glob.glob(root + '/**/*.nb?', recursive=True)\n"
+        "    return sorted((os.path.basename(file), os.stat(file).st_mtime_ns) for file in files)\n"
         "shipped, used = made('/opt/gmobot/cache'), made('/tmp/cache')\n"
         "print(bool(shipped), shipped == used)"
     )
