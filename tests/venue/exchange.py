@@ -14,7 +14,16 @@ from gmobot.venue.gmo.auth import Credentials
 
 KEY, SECRET = "test-key", "test-secret"
 CREDENTIALS = Credentials(Secret(KEY), Secret(SECRET))
-BTC = Instrument("BTC", Product.SPOT, *(Decimal(text) for text in ("1", "0.00001", "0.00001", "5", "-0.0001", "0.0005")))
+BTC = Instrument(
+    symbol="BTC",
+    product=Product.SPOT,
+    tick_size=Decimal(1),
+    size_step=Decimal("0.00001"),
+    min_size=Decimal("0.00001"),
+    max_size=Decimal(5),
+    maker_fee=Decimal("-0.0001"),
+    taker_fee=Decimal("0.0005"),
+)
 
 
 def emulated(clock: Clock, *, seed: int = 7) -> ExchangeApi:

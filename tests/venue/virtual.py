@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from gmobot.clock import NS_PER_SECOND
@@ -13,7 +13,7 @@ T = TypeVar("T")
 START_NS = 1_767_225_600 * NS_PER_SECOND
 
 
-class _Selector(selectors.DefaultSelector):  # type: ignore[misc,valid-type]
+class _Selector(selectors.DefaultSelector):
     """Waits by moving the loop's time instead."""
 
     loop: VirtualLoop
@@ -55,3 +55,9 @@ def run_virtually(work: Coroutine[Any, Any, T]) -> T:
     """Run a coroutine on a virtual loop, in debug mode but for slow callbacks: there a jump would count as slow."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(work)
+
+
+async def until(condition: Callable[[], bool], *, every: float = 0.05) -> None:
+    """Wait until something holds."""
+    while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+        await asyncio.sleep(every)

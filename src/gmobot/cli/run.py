@@ -162,7 +162,16 @@ async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token
     view, controls = DaemonView(daemon), DaemonControls(daemon)
 
     def app(hosts: tuple[str, ...] | None) -> WebApp:
-        return WebApp(view, controls, telemetry, SystemClock(), artifacts=config.paths.artifacts, token=token, allowed_hosts=hosts)
+        return WebApp(
+            view,
+            controls,
+            telemetry,
+            SystemClock(),
+            artifacts=config.paths.artifacts,
+            token=token,
+            allowed_hosts=hosts,
+            logs=config.paths.logs,
+        )
 
     try:
         tcp = await serve_tcp(app(config.health.allowed_hosts).build(), config.health.host, config.health.port)

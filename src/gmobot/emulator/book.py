@@ -11,7 +11,7 @@ from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
-from itertools import groupby
+from itertools import islice, takewhile
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument
 from gmobot.emulator.ledger import Order
@@ -23,6 +23,7 @@ _STEP_DIVISOR = 20_000
 _LEVEL_YEN = 20_000
 _LEVEL_YEN_MORE = 2_000_000
 _LIFE = 16
+_CELLS_KEPT = 4_096
 _MASK = (1 << 64) - 1
 
 
@@ -49,9 +50,11 @@ class OrderBook:
         self.last = 0
         self.stops: list[Order] = []
         self.changes = 0
+        self._unit_uyen, self._min_lots = instrument.unit_uyen, instrument.min_lots
         self._salt = _mix(seed * 1_000_003 + sum(map(ord, instrument.symbol)))
         self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
         self._trades = 0
+        self._cells: dict[int, tuple[int, int, tuple[int, int]]] = {}
         self._real: dict[str, list[tuple[int, int]]] | None = None
         self._taken: dict[tuple[str, int], int] = {}
         self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
@@ -59,12 +62,14 @@ class OrderBook:
     @property
     def best_ask(self) -> int:
         """Lowest offer, 0 for none."""
-        return next((level.price for level in self.walk("SELL")), 0)
+        prices = [price for price, _ in islice(self._others("SELL"), 1)] + [order.price for order in self._resting["SELL"][:1]]
+        return min(prices, default=0)
 
     @property
     def best_bid(self) -> int:
         """Highest bid, 0 for none."""
-        return next((level.price for level in self.walk("BUY")), 0)
+        prices = [price for price, _ in islice(self._others("BUY"), 1)] + [order.price for order in self._resting["BUY"][:1]]
+        return max(prices, default=0)
 
     def recentre(self, side: str, ticks: int) -> None:
         """Move the others' levels after a trade of theirs: the taker's side tells which quote it hit."""
@@ -90,7 +95,9 @@ class OrderBook:
 
     def rest(self, order: Order) -> None:
         """Put an order behind what stands at its price."""
-        order.queue_ahead = next((lots for price, lots in self._others(order.side) if price == order.price), 0)
+        sign = 1 if order.side == "SELL" else -1
+        ahead = takewhile(lambda level: sign * level[0] <= sign * order.price, self._others(order.side))
+        order.queue_ahead = sum(lots for price, lots in ahead if price == order.price)
         insort(self._resting[order.side], order, key=_priority)
         self.changes += 1
 
@@ -127,12 +134,12 @@ class OrderBook:
 
     def levels(self, side: str, depth: int) -> list[tuple[int, int]]:
         """Return the book as everybody sees it, customers' orders included."""
-        found: list[tuple[int, int]] = []
-        for price, group in groupby(self.walk(side), key=lambda level: level.price):
-            found.append((price, sum(level.lots for level in group)))
-            if len(found) == depth:
-                break
-        return found
+        found = dict(islice(self._others(side), depth))
+        if not self._resting[side]:
+            return list(found.items())
+        for order in self._resting[side]:
+            found[order.price] = found.get(order.price, 0) + order.open_lots
+        return sorted(found.items(), reverse=side == "BUY")[:depth]
 
     def _others(self, side: str) -> Iterator[tuple[int, int]]:
         """Return the others' levels that are left: nobody's order crosses a customer's."""
@@ -150,22 +157,32 @@ class OrderBook:
         if not best:
             return
         direction = 1 if side == "SELL" else -1
-        step = max(1, self.last // _STEP_DIVISOR)
-        yield best, self._size(best, best // step)
-        cell, price = best // step, best
+        # A power of two, so that levels stay where they are while the price moves.
+        step = 1 << (self.last // _STEP_DIVISOR).bit_length()
+        cell = best // step
+        yield best, self._cell(cell, step)[1]
         for _ in range(2 * REST_LEVELS):
-            price = cell * step + _mix(self._salt ^ cell) % step
+            price, lots = self._cell(cell, step)
             if price < 1:
                 return
             if direction * price > direction * best:
-                yield price, self._size(price, cell)
+                yield price, lots
             cell += direction
 
-    def _size(self, price: int, cell: int) -> int:
-        """Return the size of a level: it lives for a few trades, every level on a rhythm of its own."""
-        draw = _mix(self._salt + 31 * cell + 7_919 * ((self._trades + cell) // _LIFE)) / _MASK
+    def _cell(self, cell: int, step: int) -> tuple[int, int]:
+        """Return the one level in a stretch of prices; its size lives for a few trades, on a rhythm of its own."""
+        age = (self._trades + cell) // _LIFE
+        known = self._cells.get(cell)
+        if known is not None and known[0] == step and known[1] == age:
+            return known[2]
+        price = cell * step + _mix(self._salt ^ cell) % step
+        draw = _mix(self._salt + 31 * cell + 7_919 * age) / _MASK
         yen = _LEVEL_YEN + int(_LEVEL_YEN_MORE * draw * draw)
-        return max(self.instrument.min_lots, yen * UYEN_PER_YEN // (price * self.instrument.unit_uyen))
+        lots = max(self._min_lots, yen * UYEN_PER_YEN // (max(1, price) * self._unit_uyen))
+        if len(self._cells) > _CELLS_KEPT:
+            self._cells.clear()
+        self._cells[cell] = (step, age, (price, lots))
+        return price, lots
 
 
 def _priority(order: Order) -> tuple[int, int]:

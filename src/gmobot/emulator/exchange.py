@@ -16,7 +16,7 @@ from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.book import OrderBook
-from gmobot.emulator.ledger import Account, Execution, Ledger, Order, needed
+from gmobot.emulator.ledger import Account, Execution, Ledger, Order
 from gmobot.emulator.market import Market
 from gmobot.emulator.matching import Matcher
 from gmobot.emulator.tape import Tape, Trade
@@ -276,13 +276,12 @@ class Exchange:
         if new.execution_type == "LIMIT" and best and abs(price - best) > best * self.assumptions.price_band:
             raise Refusal("ERR-5121", "The price is out of range.")
 
-    @staticmethod
-    def _check_funds(order: Order, market: SymbolMarket) -> None:
+    def _check_funds(self, order: Order, market: SymbolMarket) -> None:
         if order.side == "SELL":
             if order.lots > order.account.free_lots(order.symbol):
                 raise Refusal("ERR-208", "Exceeds the available balance.")
             return
-        need = market.matcher.cost_uyen(order) if order.execution_type == "MARKET" else needed(order, market.instrument)
+        need = market.matcher.cost_uyen(order) if order.execution_type == "MARKET" else self.ledger.needed(order)
         if need > order.account.free_uyen():
             raise Refusal("ERR-201", "Trading margin is insufficient.")
 

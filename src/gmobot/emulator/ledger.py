@@ -122,26 +122,18 @@ class Account:
         """Return coins that no open sell order ties up."""
         return self.coins.get(symbol, 0) - self.reserved_lots(symbol)
 
-    def hold(self, order: Order, instrument: Instrument) -> None:
-        """Tie up what an order still needs, and no more."""
-        now = needed(order, instrument)
-        change, order.held = now - order.held, now
-        if order.side == "BUY":
-            self.held_uyen += change
-        else:
-            self.held_lots[order.symbol] = self.held_lots.get(order.symbol, 0) + change
-        if order.active:
-            self.open_orders[order.order_id] = order
-        else:
-            self.open_orders.pop(order.order_id, None)
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What one fill of a symbol costs, worked out once.
 
-def needed(order: Order, instrument: Instrument) -> int:
-    """Return what an order ties up: lots of a SELL; of a BUY its worth at its price and the taker's fee."""
-    if order.side == "SELL":
-        return order.open_lots
-    notional = instrument.notional_uyen(order.price, order.open_lots)
-    return notional + -(-notional * max(0, instrument.taker_fee_ppm) // PPM)
+    Attributes:
+        unit_uyen: Micro-yen of one lot at one tick.
+    """
+
+    unit_uyen: int
+    maker_ppm: int
+    taker_ppm: int
 
 
 class Ledger:
@@ -158,20 +150,43 @@ class Ledger:
         self.fees_uyen = 0
         self.market_uyen = 0
         self.market_coins: dict[str, int] = {}
-        self._instruments = instruments
+        self._terms = {symbol: Terms(i.unit_uyen, i.maker_fee_ppm, i.taker_fee_ppm) for symbol, i in instruments.items()}
         self._fee_rounding = fee_rounding
 
     def fee_uyen(self, symbol: str, ticks: int, lots: int, *, maker: bool) -> int:
         """Return the signed fee of a fill."""
-        instrument = self._instruments[symbol]
-        rate = instrument.maker_fee_ppm if maker else instrument.taker_fee_ppm
-        return round_fee(instrument.notional_uyen(ticks, lots), rate, self._fee_rounding)
+        terms = self._terms[symbol]
+        return round_fee(ticks * lots * terms.unit_uyen, terms.maker_ppm if maker else terms.taker_ppm, self._fee_rounding)
+
+    def notional_uyen(self, symbol: str, ticks: int, lots: int) -> int:
+        """Return what lots are worth at a price."""
+        return ticks * lots * self._terms[symbol].unit_uyen
+
+    def needed(self, order: Order) -> int:
+        """Return what an order ties up: lots of a SELL; of a BUY its worth at its price and the taker's fee."""
+        if order.side == "SELL":
+            return order.open_lots
+        notional = self.notional_uyen(order.symbol, order.price, order.open_lots)
+        return notional + -(-notional * max(0, self._terms[order.symbol].taker_ppm) // PPM)
+
+    def hold(self, order: Order) -> None:
+        """Tie up what an order still needs, and no more."""
+        account, now = order.account, self.needed(order)
+        change, order.held = now - order.held, now
+        if order.side == "BUY":
+            account.held_uyen += change
+        else:
+            account.held_lots[order.symbol] = account.held_lots.get(order.symbol, 0) + change
+        if order.active:
+            account.open_orders[order.order_id] = order
+        else:
+            account.open_orders.pop(order.order_id, None)
 
     def affordable(self, order: Order, ticks: int, lots: int, *, maker: bool) -> int:
         """Return how many of ``lots`` a BUY's account can pay for at a price; a SELL's coins are tied up already."""
         if order.side == "SELL":
             return lots
-        free, unit = order.account.free_uyen(order), self._instruments[order.symbol].notional_uyen(ticks, 1)
+        free, unit = order.account.free_uyen(order), self.notional_uyen(order.symbol, ticks, 1)
         lots = min(lots, max(0, free // unit + 1))
         while lots > 0 and unit * lots + self.fee_uyen(order.symbol, ticks, lots, maker=maker) > free:
             # One step gets there from above in a moment: the fee is a small share of the notional.
@@ -182,8 +197,7 @@ class Ledger:
     def book(self, execution: Execution) -> None:
         """Move yen and coins for one fill."""
         order, account = execution.order, execution.order.account
-        instrument = self._instruments[order.symbol]
-        notional = instrument.notional_uyen(execution.ticks, execution.lots)
+        notional = self.notional_uyen(order.symbol, execution.ticks, execution.lots)
         account.jpy_uyen -= execution.sign * notional + execution.fee_uyen
         account.coins[order.symbol] = account.coins.get(order.symbol, 0) + execution.sign * execution.lots
         self.fees_uyen += execution.fee_uyen
@@ -195,7 +209,7 @@ class Ledger:
         account.executions.append(execution)
         if order.executed == order.lots:
             order.status = "EXECUTED"
-        account.hold(order, instrument)
+        self.hold(order)
 
     def check(self) -> None:
         """Compare balances, totals, holds and orders with the executions.
@@ -212,7 +226,7 @@ class Ledger:
         jpy, coins = account.first_jpy_uyen, dict(account.first_coins)
         for execution in account.executions:
             symbol = execution.order.symbol
-            jpy -= execution.sign * self._instruments[symbol].notional_uyen(execution.ticks, execution.lots) + execution.fee_uyen
+            jpy -= execution.sign * self.notional_uyen(symbol, execution.ticks, execution.lots) + execution.fee_uyen
             coins[symbol] = coins.get(symbol, 0) + execution.sign * execution.lots
         _same(f"{account.name}: micro-yen", account.jpy_uyen, jpy)
         _same(f"{account.name}: coins", account.coins, coins)
@@ -222,9 +236,9 @@ class Ledger:
     def _check_orders(self, account: Account) -> None:
         active = {order.order_id: order for order in account.orders.values() if order.active}
         _same(f"{account.name}: open orders", account.open_orders, active)
-        held = sum(needed(order, self._instruments[order.symbol]) for order in active.values() if order.side == "BUY")
+        held = sum(self.needed(order) for order in active.values() if order.side == "BUY")
         _same(f"{account.name}: held micro-yen", account.held_uyen, held)
-        for symbol in self._instruments:
+        for symbol in self._terms:
             lots = sum(order.open_lots for order in active.values() if order.side == "SELL" and order.symbol == symbol)
             _same(f"{account.name}: held {symbol}", account.reserved_lots(symbol), lots)
         for order in account.orders.values():
@@ -236,7 +250,7 @@ class Ledger:
         accounts = self.accounts.values()
         moved = sum(account.jpy_uyen - account.first_jpy_uyen for account in accounts)
         _same("micro-yen of everybody", moved + self.fees_uyen + self.market_uyen, 0)
-        for symbol in self._instruments:
+        for symbol in self._terms:
             coins = sum(a.coins.get(symbol, 0) - a.first_coins.get(symbol, 0) for a in accounts)
             _same(f"{symbol} of everybody", coins + self.market_coins.get(symbol, 0), 0)
         matches: dict[int, int] = {}

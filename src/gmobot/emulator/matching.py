@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from gmobot.core.instrument import Instrument
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.book import Level, OrderBook
 from gmobot.emulator.ledger import Execution, Ledger, Order
@@ -66,10 +65,6 @@ class Matcher:
         self._on_order = on_order
         self._on_trade = on_trade
 
-    @property
-    def _instrument(self) -> Instrument:
-        return self._book.instrument
-
     def plan(self, order: Order) -> Plan:
         """Return what an order would take now."""
         plan = Plan()
@@ -90,12 +85,12 @@ class Matcher:
         total = 0
         for fill in self.plan(order).fills:
             fee = self._ledger.fee_uyen(order.symbol, fill.price, fill.lots, maker=False)
-            total += self._instrument.notional_uyen(fill.price, fill.lots) + fee
+            total += self._ledger.notional_uyen(order.symbol, fill.price, fill.lots) + fee
         return total
 
     def accept(self, order: Order, now_ns: int) -> None:
         """Take a valid new order."""
-        order.account.hold(order, self._instrument)
+        self._ledger.hold(order)
         if order.execution_type == "STOP":
             order.status = "WAITING"
             self._book.stops.append(order)
@@ -216,7 +211,7 @@ class Matcher:
     def _end(self, order: Order, status: str, reason: str, news: str) -> None:
         order.status, order.cancel_type = status, reason
         self._book.remove(order)
-        order.account.hold(order, self._instrument)
+        self._ledger.hold(order)
         self._on_order(order, news)
 
 

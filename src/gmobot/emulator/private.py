@@ -103,10 +103,9 @@ class PrivateApi:
 
     def _active_orders(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         page, count = page_of(values)
-        active = list(reversed(account.active(self._symbol(values))))
-        instruments = self._exchange.instruments
-        rows = [wire.order_row(o, instruments[o.symbol], with_cancel_type=False) for o in active if self._visible(o)]
-        return wire.paged(rows, page, count)
+        active = [order for order in reversed(account.active(self._symbol(values))) if self._visible(order)]
+        instruments, chosen = self._exchange.instruments, active[(page - 1) * count : page * count]
+        return wire.paged([wire.order_row(o, instruments[o.symbol], with_cancel_type=False) for o in chosen], page, count)
 
     def _executions(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         if ("orderId" in values) == ("executionId" in values):
@@ -120,13 +119,13 @@ class PrivateApi:
                 found = [execution for execution in account.executions if execution.execution_id in wanted]
         except Refusal:
             raise Refusal("ERR-430", "Invalid orderId or executionId.") from None
-        rows = self._execution_rows(found)
+        rows = self._execution_rows(self._shown(found))
         return {"list": rows} if rows else {}
 
     def _latest_executions(self, account: Account, values: Mapping[str, Any]) -> dict[str, Any]:
         page, count = page_of(values)
         recent = executions_since(account, self._exchange.clock.now_ns() - DAY_NS, self._symbol(values))
-        return wire.paged(self._execution_rows(recent), page, count)
+        return wire.paged(self._execution_rows(self._shown(recent)[(page - 1) * count : page * count]), page, count)
 
     def _order(self, account: Account, values: Mapping[str, Any]) -> str:
         order = self._exchange.place(account, self._new_order(values))
@@ -217,11 +216,12 @@ class PrivateApi:
         rows = [wire.order_row(o, instruments[o.symbol], with_cancel_type=with_cancel_type) for o in orders if self._visible(o)]
         return {"list": rows} if rows else {}
 
-    def _execution_rows(self, executions: list[Execution]) -> list[dict[str, Any]]:
-        instruments = self._exchange.instruments
+    def _shown(self, executions: list[Execution]) -> list[Execution]:
         latest = self._exchange.clock.now_ns() - int(self._exchange.assumptions.visibility_seconds * NS_PER_SECOND)
-        shown = [e for e in executions if self._visible(e.order) and e.at_ns <= latest]
-        return [wire.execution_row(e, instruments[e.order.symbol]) for e in shown]
+        return [e for e in executions if self._visible(e.order) and e.at_ns <= latest]
+
+    def _execution_rows(self, executions: list[Execution]) -> list[dict[str, Any]]:
+        return [wire.execution_row(e, self._exchange.instruments[e.order.symbol]) for e in executions]
 
 
 def body_values(body: bytes) -> dict[str, Any]:

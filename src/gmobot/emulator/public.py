@@ -88,8 +88,7 @@ class PublicApi:
         first, last = (page - 1) * count, page * count
         matches = market.tape.newest(first // 2, (last + 1) // 2 - first // 2)
         rows = [wire.trade_row(trade, side, market.instrument) for trade in matches for side in ("SELL", "BUY")]
-        chosen = rows[first % 2 : first % 2 + count]
-        return {"pagination": {"currentPage": page, "count": count}, "list": chosen} if chosen else {}
+        return wire.paged(rows[first % 2 : first % 2 + count], page, count)
 
     def _klines(self, query: Mapping[str, str]) -> list[dict[str, str]]:
         market = self._market(query.get("symbol"))

@@ -6,6 +6,7 @@ Source: reference/gmo-coin-api.md §1, §4, §5, §7, §8.
 from __future__ import annotations
 
 from decimal import Decimal
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -28,6 +29,12 @@ def number(value: Decimal) -> str:
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
+@lru_cache(maxsize=16_384)
+def _multiple(count: int, grid: Decimal) -> str:
+    """Return so many ticks or lots as the exchange writes them; books repeat themselves."""
+    return number(count * grid)
+
+
 def success(data: Any, now_ns: int) -> Reply:  # noqa: ANN401
     """Return a reply that carries data (``None``: a reply without the key)."""
     body: dict[str, Any] = {"status": 0}
@@ -45,9 +52,8 @@ def failure(code: str, text: str, now_ns: int, *, status: int = 1, http: int = 2
 
 
 def paged(rows: list[dict[str, Any]], page: int, count: int) -> dict[str, Any]:
-    """Return one page of rows; an empty result is ``{}``."""
-    chosen = rows[(page - 1) * count : page * count]
-    return {"pagination": {"currentPage": page, "count": count}, "list": chosen} if chosen else {}
+    """Return the rows of one page; an empty result is ``{}``."""
+    return {"pagination": {"currentPage": page, "count": count}, "list": rows} if rows else {}
 
 
 def order_row(order: Order, instrument: Instrument, *, with_cancel_type: bool) -> dict[str, Any]:
@@ -156,8 +162,9 @@ def trade_row(trade: Trade, side: str, instrument: Instrument) -> dict[str, Any]
 def book_levels(book: OrderBook, depth: int) -> dict[str, Any]:
     """Return both sides of a book."""
     instrument = book.instrument
+    tick, step = instrument.tick_size, instrument.size_step
 
     def side(name: str) -> list[dict[str, str]]:
-        return [{"price": number(instrument.price(p)), "size": number(instrument.size(q))} for p, q in book.levels(name, depth)]
+        return [{"price": _multiple(ticks, tick), "size": _multiple(lots, step)} for ticks, lots in book.levels(name, depth)]
 
     return {"asks": side("SELL"), "bids": side("BUY"), "symbol": instrument.symbol}

@@ -16,6 +16,7 @@ import time
 from typing import Any
 
 import aiohttp
+from yarl import URL
 
 from gmobot.errors import NotSent
 from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request, SocketClosed, Timeouts
@@ -49,7 +50,7 @@ class HttpTransport:
             async with asyncio.timeout(timeouts.connect + timeouts.reply):
                 async with self._open().request(
                     request.method,
-                    self._base_url + request.target,
+                    _verbatim(self._base_url + request.target),
                     data=request.body or None,
                     headers=dict(request.headers),
                     timeout=timeout,
@@ -65,7 +66,9 @@ class HttpTransport:
         """Open a WebSocket; see :class:`gmobot.venue.transport.Transport`."""
         try:
             async with asyncio.timeout(timeout):
-                socket = await self._open().ws_connect(self._ws_url + path, autoping=False, max_msg_size=_LARGEST_FRAME, compress=15)
+                socket = await self._open().ws_connect(
+                    _verbatim(self._ws_url + path), autoping=False, max_msg_size=_LARGEST_FRAME, compress=15
+                )
         except aiohttp.WSServerHandshakeError as error:
             raise HandshakeRefused(error.status) from None
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
@@ -131,6 +134,11 @@ class HttpSocket:
             await self._socket.pong(payload)
         except (aiohttp.ClientError, OSError, RuntimeError) as error:
             raise SocketClosed(1006, _plain(error)) from None
+
+
+def _verbatim(address: str) -> URL:
+    """Return an address that is sent as it is: aiohttp would decode ``%2C``, and a token may hold anything."""
+    return URL(address, encoded=True)
 
 
 def _plain(error: BaseException) -> str:

@@ -1,5 +1,6 @@
 "use strict";
-// Draws the page from /api/v1/progress, every two seconds, without reloading it.
+// Draws the page from /api/v1/progress and /api/v1/events, every two seconds, without reloading it.
+// Everything is written as text, never as HTML: what the exchange says cannot become markup.
 
 const tone = { active: "good", ok: "good", running: "good", reconnecting: "warn", degraded: "bad", abort: "bad", halted: "bad", failed: "bad", paused: "warn" };
 
@@ -32,9 +33,9 @@ function table(head, rows) {
 function banner(run) {
   const node = document.getElementById("banner");
   let kind = run.mode === "paper" ? "paper" : run.environment === "emulator" ? "emulator" : "live";
-  let text = { paper: "ペーパー取引 / PAPER: no orders at the exchange", emulator: "エミュレーター / EMULATOR: not real money", live: "実取引 / LIVE: REAL MONEY" }[kind];
-  if (run.mode === "live" && !run.armed) text += " (注文は送信されません / orders are not sent)";
-  if (run.status === "halted") { kind = "halted"; text = "停止中 / HALTED: gmobot resume --acknowledge  ·  " + text; }
+  let text = node.dataset[kind];
+  if (run.mode === "live" && !run.armed) text += " (" + node.dataset.disarmed + ")";
+  if (run.status === "halted") { kind = "halted"; text = node.dataset.halted + "  ·  " + text; }
   node.className = "banner " + kind;
   node.textContent = text;
 }
@@ -68,11 +69,25 @@ function draw(run) {
   document.getElementById("updated").textContent = "run " + run.run_id + " · " + run.updated_at;
 }
 
+function drawEvents(rows) {
+  const ours = ["seq", "ts", "run_id", "event", "prev_hash", "hash"];
+  const detail = (row) => Object.entries(row).filter(([key]) => !ours.includes(key))
+    .map(([key, value]) => key + "=" + (typeof value === "object" ? JSON.stringify(value) : value)).join("  ");
+  document.getElementById("events").replaceChildren(table(
+    ["時刻 Time", "出来事 Event", "内容 Detail"], rows.reverse().map((row) => [[row.ts], [row.event, row.event === "error" ? "bad" : ""], [detail(row)]])));
+}
+
+async function fetched(path) {
+  const reply = await fetch(path, { cache: "no-store" });
+  if (!reply.ok) throw new Error(path + ": " + reply.status);
+  return reply.json();
+}
+
 async function refresh() {
   const stale = document.getElementById("stale");
   try {
-    const reply = await fetch("/api/v1/progress", { cache: "no-store" });
-    draw(await reply.json());
+    draw(await fetched("/api/v1/progress"));
+    drawEvents(await fetched("/api/v1/events"));
     stale.hidden = true;
   } catch (error) {
     stale.hidden = false;

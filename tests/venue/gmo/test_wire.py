@@ -1,0 +1,286 @@
+"""Decoding: every example of the reference, real recorded messages, and any bytes at all."""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gmobot.clock import parse_iso_utc
+from gmobot.venue.gmo import wire
+from gmobot.venue.models import Execution, Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+
+EXAMPLES = [json.loads(line) for line in Path(__file__).with_name("reference_examples.jsonl").read_text(encoding="utf-8").splitlines()]
+REPLIES: dict[str, Any] = {
+    "3.5": wire.StatusData,
+    "4.1": wire.StatusData,
+    "4.2": tuple[wire.TickerData, ...],
+    "4.3": wire.BookData,
+    "4.4": wire.TradeList,
+    "4.5": tuple[wire.KlineData, ...],
+    "4.6": tuple[wire.SymbolData, ...],
+    "5.2": tuple[wire.AssetData, ...],
+    "5.7": wire.OrderList,
+}
+FRAMES: dict[str, Any] = {
+    "ticker": wire.TickerData,
+    "orderbooks": wire.BookData,
+    "trades": wire.TradeData,
+    "executionEvents": wire.ExecutionFrame,
+    "orderEvents": wire.OrderFrame,
+}
+KINDS = [wire.Envelope, wire.Frame, *REPLIES.values(), *FRAMES.values(), wire.ExecutionList]
+
+
+def models(data: Any) -> list[Any]:
+    """Convert whatever was decoded, all the way."""
+    if isinstance(data, wire.TradeList):
+        return list(data.models("BTC"))
+    if isinstance(data, wire.BookData):
+        return [data.model(1)]
+    if isinstance(data, wire.TradeData):
+        return [data.model(data.symbol)]
+    rows = data.list if isinstance(data, wire.OrderList | wire.ExecutionList) else data if isinstance(data, tuple) else [data]
+    return [row.model() if hasattr(row, "model") else row for row in rows]
+
+
+@pytest.mark.parametrize("entry", EXAMPLES, ids=[f"{number}-§{entry['section']}" for number, entry in enumerate(EXAMPLES)])
+def test_every_example_of_the_reference_decodes(entry: dict[str, Any]) -> None:
+    section, example = entry["section"], entry["example"]
+    text = json.dumps(example)
+    if "status" in example and "channel" not in example and isinstance(example["status"], int):
+        envelope = wire.decode(text, wire.Envelope)
+        assert envelope.status == example["status"]
+        assert bool(bytes(envelope.data)) == ("data" in example)
+        assert len(envelope.messages) == len(example.get("messages", []))
+        if section in REPLIES and "data" in example:
+            assert models(wire.decode(envelope.data, REPLIES[section]))
+    elif "channel" in example and "command" not in example:
+        assert wire.decode(text, wire.Frame).channel == example["channel"]
+        if example["channel"] in FRAMES:
+            assert models(wire.decode(text, FRAMES[example["channel"]]))
+    elif "error" in example:
+        assert wire.decode(text, wire.Frame).error == example["error"]
+    elif "executionId" in example:
+        assert models(wire.decode(text, wire.ExecutionData))
+
+
+def test_the_reference_has_examples_of_all_that_is_decoded() -> None:
+    sections = {entry["section"] for entry in EXAMPLES}
+    assert set(REPLIES) <= sections
+    assert set(FRAMES) <= {entry["example"].get("channel") for entry in EXAMPLES}
+
+
+SAMPLES: dict[str, Any] = {
+    "client_klines.json": tuple[wire.KlineData, ...],
+    "client_orderbooks.json": wire.BookData,
+    "client_private_assets.json": tuple[wire.AssetData, ...],
+    "client_status.json": wire.StatusData,
+    "client_symbols.json": tuple[wire.SymbolData, ...],
+    "client_ticker.json": tuple[wire.TickerData, ...],
+    "client_trades.json": wire.TradeList,
+}
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_recorded_replies_decode(market_data: Path, name: str) -> None:
+    assert models(wire.decode((market_data / "gmo/rest_samples" / name).read_bytes(), SAMPLES[name]))
+
+
+def test_recorded_frames_decode(market_data: Path) -> None:
+    folder = market_data / "gmo/ws_samples"
+    lines = (folder / "frames.jsonl").read_text(encoding="utf-8").splitlines()
+    lines.append((folder / "orderbooks_BTC_JPY_20250430_full.json").read_text(encoding="utf-8"))
+    decoded = [(line, wire.decode(line, wire.Frame)) for line in lines if line.strip()]
+    channels = {frame.channel for _, frame in decoded if frame.error is None}
+    assert {"trades", "orderbooks", "ticker"} <= channels
+    for line, frame in decoded:
+        if frame.channel in FRAMES:
+            assert models(wire.decode(line, FRAMES[frame.channel]))
+
+
+def test_a_real_book_keeps_thirty_levels_a_side_in_order(market_data: Path) -> None:
+    text = (market_data / "gmo/ws_samples/orderbooks_BTC_JPY_20250430_full.json").read_bytes()
+    book = wire.decode(text, wire.BookData).model(0)
+    asks, bids = [level.price for level in book.asks], [level.price for level in book.bids]
+    assert (len(asks), len(bids)) == (30, 30)
+    assert asks == sorted(asks)
+    assert bids == sorted(bids, reverse=True)
+    assert bids[0] < asks[0]
+
+
+def test_a_book_in_the_wrong_order_is_put_right() -> None:
+    rows = [{"price": "3", "size": "1"}, {"price": "1", "size": "1"}, {"price": "2", "size": "1"}]
+    book = wire.decode(json.dumps({"symbol": "BTC", "asks": rows, "bids": rows}), wire.BookData).model(5)
+    assert [level.price for level in book.asks] == [1, 2, 3]
+    assert [level.price for level in book.bids] == [3, 2, 1]
+    assert book.at_ns == 5
+
+
+EXECUTION = next(entry["example"] for entry in EXAMPLES if "executionTimestamp" in entry["example"])
+ORDER = next(row for entry in EXAMPLES if entry["section"] == "5.7" for row in entry["example"]["data"]["list"])
+
+
+def execution(**changes: Any) -> Execution:
+    return wire.decode(json.dumps(EXECUTION | changes), wire.ExecutionFrame).model()
+
+
+def order(**changes: Any) -> Order:
+    return wire.decode(json.dumps({key: value for key, value in (ORDER | changes).items() if value is not None}), wire.OrderData).model()
+
+
+def test_an_execution_event_is_translated_in_full() -> None:
+    assert execution() == Execution(
+        execution_id=278209163,
+        order_id=1201641525,
+        symbol="BTC_JPY",
+        side=Side.SELL,
+        size=Decimal("0.01"),
+        price=Decimal(5292138),
+        fee_jpy=Decimal(0),
+        realized_pnl_jpy=Decimal(0),
+        at_ns=parse_iso_utc("2021-03-06T07:10:32.004Z"),
+        position_id=86266824,
+        order_size=Decimal("0.01"),
+        cumulative_size=Decimal("0.01"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("word", "status"),
+    [
+        ("WAITING", OrderStatus.ARMED),
+        ("ORDERED", OrderStatus.WORKING),
+        ("MODIFYING", OrderStatus.AMENDING),
+        ("CANCELLING", OrderStatus.CANCELLING),
+        ("CANCELED", OrderStatus.CANCELLED),
+        ("EXECUTED", OrderStatus.FILLED),
+        ("EXPIRED", OrderStatus.EXPIRED),
+    ],
+)
+def test_every_status_has_its_word(word: str, status: OrderStatus) -> None:
+    assert order(status=word).status is status
+
+
+PAIRS = [("FAS", TimeInForce.GTC), ("FAK", TimeInForce.IOC), ("FOK", TimeInForce.FOK), ("SOK", TimeInForce.POST_ONLY)]
+
+
+@pytest.mark.parametrize(("word", "meant"), PAIRS)
+def test_time_in_force_both_ways(word: str, meant: TimeInForce) -> None:
+    assert order(timeInForce=word).time_in_force is meant
+    request = OrderRequest(symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal(1), price=Decimal(1), time_in_force=meant)
+    assert wire.OrderBody.of(request).timeInForce == word
+
+
+def test_numbers_may_be_strings_and_strings_numbers() -> None:
+    assert order(orderId="223456789", size=0.02, executedSize=0, price=1430001) == order(executedSize="0")
+    assert execution(executionId="278209163", fee=0) == execution()
+    assert wire.order_id(msgspec.Raw(b'"637000"')) == wire.order_id(msgspec.Raw(b"637000")) == 637000
+
+
+def test_a_market_order_has_no_price_whether_zero_or_left_out() -> None:
+    assert order(price="0").price is None
+    assert order(price=None).price is None
+
+
+def test_new_keys_and_new_cancel_types_pass() -> None:
+    assert order(grouping="1", cancelType="SOMETHING_NEW", status="CANCELED").cancel_reason == "SOMETHING_NEW"
+
+
+def test_an_empty_object_is_an_empty_list_and_missing_data_is_not() -> None:
+    assert list(wire.decode("{}", wire.OrderList).list) == []
+    with pytest.raises(wire.MALFORMED):
+        wire.decode(wire.decode('{"status":0}', wire.Envelope).data, wire.OrderList)
+
+
+@pytest.mark.parametrize("amount", ["NaN", "sNaN", "Infinity", "-Infinity", "1e99", "1e-99", "-1", "", "x", None, True, []])
+def test_no_nonsense_becomes_money(amount: object) -> None:
+    for field in ("executionSize", "executionPrice", "orderSize"):
+        with pytest.raises(wire.MALFORMED):
+            execution(**{field: amount})
+
+
+@pytest.mark.parametrize("fee", ["NaN", "Infinity", "1e99"])
+def test_a_fee_may_be_negative_but_is_a_number(fee: str) -> None:
+    assert execution(fee="-12").fee_jpy == -12
+    with pytest.raises(wire.MALFORMED):
+        execution(fee=fee)
+
+
+@pytest.mark.parametrize("number", [0, -1, 2**63, 10**40, "abc", 1.5, None])
+def test_an_id_fits_the_database(number: object) -> None:
+    with pytest.raises(wire.MALFORMED):
+        execution(executionId=number)
+
+
+@pytest.mark.parametrize("word", ["status", "timeInForce", "side", "executionType"])
+def test_a_word_that_decides_and_is_unknown_is_refused_and_not_guessed(word: str) -> None:
+    with pytest.raises(wire.MALFORMED):
+        order(**{word: "PARTLY"})
+
+
+@pytest.mark.parametrize("token", ['""', '"a b"', '"a\\nb"', '"\\u3042"', "1", "null", "{}"])
+def test_a_token_is_one_printable_word(token: str) -> None:
+    with pytest.raises(wire.MALFORMED):
+        wire.token(msgspec.Raw(token.encode()))
+
+
+def test_the_body_of_an_order_leaves_nothing_to_rounding() -> None:
+    limit = OrderRequest(
+        symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal("1E-5"), price=Decimal("9.9E+6"), time_in_force=TimeInForce.GTC
+    )
+    assert json.loads(msgspec.json.encode(wire.OrderBody.of(limit))) == {
+        "symbol": "BTC",
+        "side": "BUY",
+        "executionType": "LIMIT",
+        "timeInForce": "FAS",
+        "price": "9900000",
+        "size": "0.00001",
+    }
+    market = OrderRequest(symbol="BTC", side=Side.SELL, type=OrderType.MARKET, size=Decimal(1), time_in_force=TimeInForce.IOC)
+    assert "price" not in json.loads(msgspec.json.encode(wire.OrderBody.of(market)))
+
+
+def test_a_text_nested_deeper_than_the_stack_is_malformed() -> None:
+    for text in (b'{"status":0,"data":' + b"[" * 200_000, b'{"x":' * 200_000):
+        for kind in (wire.Envelope, wire.Frame):
+            with pytest.raises(wire.MALFORMED):
+                wire.decode(text, kind)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["NaN", "1e999999", "2026-01-01", "0", "-1"]),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+KEYS = sorted({key for entry in EXAMPLES for key in entry["example"]} | set(ORDER) | set(EXECUTION))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(st.binary(max_size=200) | st.text(max_size=100))
+def test_no_bytes_raise_anything_else(text: bytes | str) -> None:
+    survive(text)
+
+
+@settings(max_examples=300, deadline=None, derandomize=True)
+@given(st.sampled_from(EXAMPLES), st.dictionaries(st.sampled_from(KEYS), JSON, max_size=3))
+def test_no_example_with_a_few_wrong_values_raises_anything_else(entry: dict[str, Any], wrong: dict[str, Any]) -> None:
+    example = entry["example"]
+    survive(json.dumps(example | wrong))
+    if isinstance(example.get("data"), dict):
+        survive(json.dumps(example["data"] | wrong))
+    survive(json.dumps([ORDER | wrong]))
+    survive(json.dumps({"list": [ORDER | wrong]}))
+
+
+def survive(text: bytes | str) -> None:
+    for kind in KINDS:
+        with suppress(*wire.MALFORMED):
+            models(wire.decode(text, kind))
