@@ -25,7 +25,7 @@ SIZE = Decimal("0.01")
 
 
 @njit(cache=True)  # type: ignore[misc]
-def by_hand(o, h, l, c, v, equity, lots, cash):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, E741, PLR0915
+def by_hand(o, h, l, c, v, equity, lots, cash):  # type: ignore[no-untyped-def]  # noqa: ANN001, ANN201, E741
     """EMA momentum with its filters, guards, exits, fees in whole yen and an equity curve, in one function."""
     unit = 10
     initial = peak = day_start = cash

@@ -34,6 +34,7 @@ class Simulation:
         ledger: The one-element LEDGER record at the end.
         exposed_bars: Bars with a position.
         halted: Whether a guard aborted.
+        desired: The one-element DESIRED record after the last bar: what would be done next.
     """
 
     bars: NDArray[Any]
@@ -44,6 +45,7 @@ class Simulation:
     exposed_bars: int
     degraded_bars: int
     halted: bool
+    desired: NDArray[Any]
 
 
 def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initial_uyen: int, slippage_ticks: int = 0) -> Simulation:
@@ -66,7 +68,17 @@ def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initia
     fills = np.zeros(_FILLS_PER_BAR * len(bars), FILL)
     scratch = (np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
     count = call(
-        bars, np.zeros(1, ENGINE), program.new_state(), account, program.params, program.settings_record(settings), *scratch, ledger, run, equity, fills
+        bars,
+        np.zeros(1, ENGINE),
+        program.new_state(),
+        account,
+        program.params,
+        program.settings_record(settings),
+        *scratch,
+        ledger,
+        run,
+        equity,
+        fills,
     )
     return Simulation(
         bars=bars,
@@ -77,4 +89,5 @@ def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initia
         exposed_bars=int(run["exposed_bars"][0]),
         degraded_bars=int(run["degraded_bars"][0]),
         halted=bool(account["halted"][0]),
+        desired=scratch[1],
     )
