@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from gmobot.clock import NS_PER_SECOND
 
 T = TypeVar("T")
-_MOST_TURNS = 50_000
+_MOST_TURNS = 3_000
 START_NS = 1_767_225_600 * NS_PER_SECOND
 
 
