@@ -220,7 +220,7 @@ async def test_a_ping_is_answered_and_counts_as_a_sign_of_life() -> None:
         await ws.send_str("data")
         await ws.close()
 
-    async with SocketServer(live) as server:
+    async with asyncio.timeout(5), SocketServer(live) as server:
         transport = HttpTransport("http://127.0.0.1:1", server.url)
         heard = await transport.connect("/ws", timeout=1.0)
         opened = heard.last_heard()
