@@ -53,7 +53,7 @@ def by_hand(o, h, l, c, v, equity, lots, cash):  # type: ignore[no-untyped-def] 
             fills += 1
         if position > 0:
             price = 0
-            if stop > 0 and l[i] <= stop:
+            if stop > 0 and l[i] <= stop and (goal == 0 or o[i] < goal):
                 price = min(stop, o[i])
             elif goal > 0 and h[i] >= goal:
                 price = max(goal, o[i])

@@ -29,9 +29,8 @@ def main() -> int:
         bot = _start("run", "--config", "configs/demo.yaml")
         try:
             if _answers(f"{DASHBOARD}/healthz", bot):
-                print(
-                    f"\n  dashboard   {DASHBOARD}/\n  health      {DASHBOARD}/healthz\n  metrics     {DASHBOARD}/metrics\n  Ctrl-C stops both\n"
-                )
+                print(f"\n  dashboard   {DASHBOARD}/\n  health      {DASHBOARD}/healthz")
+                print(f"  metrics     {DASHBOARD}/metrics\n  Ctrl-C stops both\n")
             return bot.wait()
         except KeyboardInterrupt:
             print("\nstopping: entries are cancelled, protective stops stay")

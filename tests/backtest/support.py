@@ -94,7 +94,7 @@ class Stepwise:
         want, book = self.desired, self.ledger
         if want is None or book.position <= 0:
             return
-        for kind, price in ((rules.STOP, _stop(row, want.stop)), (rules.TARGET, _target(row, want.take_profit))):
+        for kind, price in ((rules.STOP, _stop(row, want.stop, want.take_profit)), (rules.TARGET, _target(row, want.take_profit))):
             if price > 0:
                 lots = int(book.position)
                 self.fills.append((i, kind, _sell(book, self.settings, price, lots, self.slippage), -lots))

@@ -135,7 +135,8 @@ class OnTheEmulator(Stepwise):
 def compare(program: Program, data: NDArray[Any]) -> int:
     chosen = settings(cooldown_bars=1)
     bars_run = simulate(program, chosen, data, initial_uyen=CASH)
-    emulated = OnTheEmulator(program, chosen).run(data)
+    emulated = OnTheEmulator(program, chosen)
+    emulated.run(data)
     assert [(int(f["bar"]), int(f["ticks"]), int(f["lots"])) for f in bars_run.fills] == [(i, t, q) for i, _, t, q in emulated.fills]
     assert bars_run.equity.tolist() == emulated.equity
     emulated.exchange.check()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -15,7 +16,9 @@ from gmobot.core.records import BAR
 DAY = 86_400 * 10**9
 
 
-def simulation(equity: list[int], *, step_ns: int = DAY, initial: int = 1_000, fills: list[tuple[int, ...]] | None = None) -> Simulation:
+def simulation(
+    equity: list[int], *, step_ns: int = DAY, initial: int = 1_000, fills: Sequence[tuple[int, ...]] | None = None
+) -> Simulation:
     data = np.zeros(len(equity), BAR)
     data["open_time"] = np.arange(len(equity)) * step_ns
     rows = np.array(fills or [], FILL)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from tests.backtest.support import CASH, STRATEGIES, Stepwise, real_bars, settin
 from gmobot.backtest.simulate import Simulation, simulate
 from gmobot.strategies.loader import load
 
-GUARDED = {
+GUARDED: dict[str, Any] = {
     "min_confidence": 0.1,
     "volatility_spike_ratio": 3.0,
     "thin_volume_ratio": 0.05,

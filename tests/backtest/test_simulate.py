@@ -94,6 +94,11 @@ def test_a_gap_over_the_target_fills_at_the_open(run: Any) -> None:
     assert fill(result, 1) == (2, TARGET, 10_300_000, -1_000)
 
 
+def test_a_gap_over_the_target_comes_before_the_stop_of_the_same_bar(run: Any) -> None:
+    result = run([CALM, CALM, (10_300_000, 10_310_000, 9_800_000, 9_900_000)], stop=9_900_000.0, target=10_200_000.0)
+    assert fill(result, 1) == (2, TARGET, 10_300_000, -1_000)
+
+
 def test_when_stop_and_target_are_both_reached_the_stop_comes_first(run: Any) -> None:
     result = run([CALM, CALM, (10_000_000, 10_500_000, 9_500_000, 10_400_000)], stop=9_900_000.0, target=10_200_000.0)
     assert fill(result, 1) == (2, STOP, 9_900_000, -1_000)

@@ -115,8 +115,12 @@ HEADER = "symbol,side,size,price,timestamp\n"
 
 
 def test_the_archive_becomes_bars(tmp_path: Path) -> None:
-    rows = "BTC,BUY,0.0001,100.000,2024-06-30 21:00:03.571\nBTC,SELL,0.0002,90.000,2024-06-30 21:00:59.999\nBTC,BUY,0.0001,95.000,2024-06-30 21:01:00.000\n"
-    data = read_bars(archive(tmp_path, HEADER + rows), BTC).bars
+    rows = [
+        "BTC,BUY,0.0001,100.000,2024-06-30 21:00:03.571",
+        "BTC,SELL,0.0002,90.000,2024-06-30 21:00:59.999",
+        "BTC,BUY,0.0001,95.000,2024-06-30 21:01:00.000",
+    ]
+    data = read_bars(archive(tmp_path, HEADER + "\n".join(rows) + "\n"), BTC).bars
     assert data["open"].tolist() == [100, 95]
     assert data["close"].tolist() == [90, 95]
     assert data["volume"].tolist() == [30, 10]

@@ -172,7 +172,7 @@ class World:
         self._sent: set[int] = set()
         self._looked_at = self._open_seconds = self._plain_seconds = 0.0
         self._place = self.exchange.place
-        self.exchange.place = self._checked_place  # type: ignore[method-assign]
+        self.exchange.place = self._checked_place  # type: ignore[method-assign,assignment]
         self.failure: Violation | None = None
 
     # --- invariants -----------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ def simulate(bars, engine, state, account, params, settings, shown, desired, led
             count += 1
         if book.position > 0:
             kind = STOP
-            price = stop_price(bar, d.stop)
+            price = stop_price(bar, d.stop, d.take_profit)
             if price == 0:
                 kind = TARGET
                 price = target_price(bar, d.take_profit)
