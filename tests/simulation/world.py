@@ -211,21 +211,30 @@ class World:
             raise Violation(f"{ours - covered} lots unprotected for {self._open_seconds:.1f} s, {self._plain_seconds:.1f} s with all known")
 
     def _checked_place(self, who: Account, new: NewOrder, **more: float) -> Order:
-        """No order without an intent on disk, and none of them sent twice."""
+        """No order without an intent on disk, none of them sent twice, and no entry that no decision asked for."""
         instrument = self.exchange.instruments[new.symbol]
-        with sqlite3.connect(f"file:{self.var}/state/gmobot.db?mode=ro", uri=True) as db:
-            rows = db.execute(
-                "SELECT intent_id FROM intents WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ?",
-                (new.symbol, new.side, new.execution_type, instrument.lots(new.size), instrument.ticks(new.price or Decimal(0))),
-            ).fetchall()
+        db = sqlite3.connect(f"file:{self.var}/state/gmobot.db?mode=ro", uri=True)
+        rows = db.execute(
+            "SELECT intent_id, decision_id FROM intents WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ?",
+            (new.symbol, new.side, new.execution_type, instrument.lots(new.size), instrument.ticks(new.price or Decimal(0))),
+        ).fetchall()
+        asked = db.execute(
+            "SELECT COUNT(*) FROM journal WHERE seq > (SELECT MAX(seq) - 40 FROM journal) AND kind = 'bar' AND json_extract(payload, '$.bar.open_time') = ? "
+            "AND json_extract(payload, '$.desired.action') = 1",
+            (rows[-1][1] if rows else 0,),
+        ).fetchone()[0]
         db.close()
         fresh = [row[0] for row in rows if row[0] not in self._sent]
+        problem = None
         if not rows:
-            self.failure = self.failure or Violation(f"an order without an intent: {new}")
+            problem = f"an order without an intent: {new}"
         elif not fresh:
-            self.failure = self.failure or Violation(f"intent {rows[-1][0]} was sent twice: {new}")
-        else:
-            self._sent.add(fresh[-1])
+            problem = f"intent {rows[-1][0]} was sent twice: {new}"
+        elif new.side == "BUY" and not asked:
+            problem = f"an entry that no decision asked for: {new}"
+        if problem is not None:
+            self.failure = self.failure or Violation(problem)
+        self._sent.update(fresh[-1:])
         return self._place(who, new, **more)
 
     def check_end(self) -> None:
