@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from gmobot.clock import NS_PER_SECOND
 
 T = TypeVar("T")
+_MOST_TURNS = 3_000
 START_NS = 1_767_225_600 * NS_PER_SECOND
 
 
@@ -18,9 +19,14 @@ class _Selector(selectors.DefaultSelector):
 
     loop: VirtualLoop
 
+    turns = 0
+
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is None:
             raise RuntimeError("everything waits and nothing will ever happen")
+        self.turns = 0 if timeout > 0 else self.turns + 1
+        if self.turns > _MOST_TURNS:
+            raise RuntimeError("somebody runs in circles: time does not move")
         self.loop.seconds += timeout
         return super().select(0)
 
@@ -59,5 +65,5 @@ def run_virtually(work: Coroutine[Any, Any, T]) -> T:
 
 async def until(condition: Callable[[], bool], *, every: float = 0.05) -> None:
     """Wait until something holds."""
-    while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+    while not condition():  # what is waited for has no event of its own
         await asyncio.sleep(every)

@@ -8,7 +8,12 @@ from typing import Annotated, Optional
 import typer
 
 app = typer.Typer(
-    name="gmobot", no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help="Trade on GMO Coin, unattended."
+    name="gmobot",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Trade on GMO Coin, unattended.",
+    epilog="Every mistake is one line; add --debug to any command to see where it comes from.",
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check and show configuration.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
@@ -18,6 +23,7 @@ app.add_typer(audit_app, name="audit")
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="GMOBOT_CONFIG", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
 DebugOption = Annotated[bool, typer.Option("--debug", help="Show tracebacks.")]
+CountOption = Annotated[int, typer.Option("--count", "-n", min=1, help="How many at most, the newest.")]
 DEFAULT_CONFIG = Path("configs/default.yaml")
 
 
@@ -100,11 +106,11 @@ def _control(config: Path, command: str, *, acknowledge: bool = False) -> None:
 
 
 @config_app.command("check")
-def config_check(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def config_check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
     """Validate a configuration, its strategies included."""
     from gmobot.cli.config import check
 
-    check(config)
+    check(config, as_json=as_json)
 
 
 @config_app.command("show")
@@ -124,16 +130,34 @@ def config_schema() -> None:
 
 
 @audit_app.command("verify")
-def audit_verify(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def audit_verify(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
     """Check the hash chain; exit 5 when it is broken."""
     from gmobot.cli.audit import verify_log
 
-    raise typer.Exit(verify_log(config))
+    raise typer.Exit(verify_log(config, as_json=as_json))
 
 
 @audit_app.command("tail")
-def audit_tail(config: ConfigOption = DEFAULT_CONFIG, count: Annotated[int, typer.Option("-n", min=1)] = 20) -> None:
+def audit_tail(
+    config: ConfigOption = DEFAULT_CONFIG,
+    count: CountOption = 20,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
     """Show the newest events."""
     from gmobot.cli.audit import show_tail
 
-    show_tail(config, count)
+    show_tail(config, count, as_json=as_json)
+
+
+@audit_app.command("search")
+def audit_search(
+    text: Annotated[str, typer.Argument(help="What must occur in a value: an order id, a reason, a symbol.")] = "",
+    event: Annotated[Optional[str], typer.Option(help="Only events of this name.")] = None,  # noqa: UP045
+    config: ConfigOption = DEFAULT_CONFIG,
+    count: CountOption = 100,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Find events, in rotated files too."""
+    from gmobot.cli.audit import show_search
+
+    show_search(config, text, event, count, as_json=as_json)

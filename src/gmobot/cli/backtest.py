@@ -14,7 +14,8 @@ from gmobot.backtest.run import Backtest, rows, run_backtest, sparkline
 from gmobot.cli.rules import recorded_instrument
 from gmobot.clock import SystemClock, iso_utc
 from gmobot.config import Config, InstrumentConfig, load
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import Instrument, InstrumentError
+from gmobot.errors import ConfigError
 from gmobot.history.bars import BarData, read_bars
 from gmobot.history.synthetic import synthetic_bars
 from gmobot.live.desk import engine_settings
@@ -30,12 +31,15 @@ def run_backtest_command(path: Path, data: Path | None, *, jit: bool, as_json: b
         UserError: The configuration, the strategy or the data is wrong.
     """
     config, started = load(path).config, SystemClock().now_ns()
-    wanted = config.instruments[0]
+    wanted = _only(config)
     instrument = recorded_instrument(wanted.symbol, config.venue.fee_rounding)
     bars = _bars(config, wanted, instrument, data)
     program = load_strategy(wanted.strategy, wanted.params, jit=jit)
-    settings = engine_settings(wanted, config, instrument, program)
-    test = run_backtest(program, settings, bars.bars, initial_jpy=config.backtest.initial_jpy, slippage_ticks=wanted.slippage_ticks)
+    try:
+        settings = engine_settings(wanted, config, instrument, program)
+        test = run_backtest(program, settings, bars.bars, initial_jpy=config.backtest.initial_jpy, slippage_ticks=wanted.slippage_ticks)
+    except InstrumentError as error:
+        raise ConfigError(f"{path}: {error}") from None
     complete = _complete(config, test, started)
     artifacts.write(config.paths.artifacts, complete)
     if as_json:
@@ -43,6 +47,13 @@ def run_backtest_command(path: Path, data: Path | None, *, jit: bool, as_json: b
         return
     _print(wanted, test, bars, data or config.backtest.data)
     typer.echo(f"\n{config.paths.artifacts / artifacts.COMPLETE}")
+
+
+def _only(config: Config) -> InstrumentConfig:
+    if len(config.instruments) > 1:
+        symbols = ", ".join(instrument.symbol for instrument in config.instruments)
+        raise ConfigError(f"instruments: a backtest runs one symbol, found {symbols}; give it a configuration with one")
+    return config.instruments[0]
 
 
 def _bars(config: Config, wanted: InstrumentConfig, instrument: Instrument, data: Path | None) -> BarData:

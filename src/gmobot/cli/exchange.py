@@ -49,10 +49,16 @@ def parse_account(text: str) -> Account:
     """
     try:
         key, secret, balances = text.split(":")
-        amounts = {name: Decimal(amount) for name, _, amount in (part.partition("=") for part in balances.split(","))}
+        amounts = {_currency(name): Decimal(amount) for name, _, amount in (part.partition("=") for part in balances.split(","))}
         return account(key, secret, amounts, {_SYMBOL: recorded_instrument(_SYMBOL)})
     except (ValueError, InvalidOperation, InstrumentError):
         raise ConfigError("--account: write KEY:SECRET:JPY=10000000,BTC=0.5") from None
+
+
+def _currency(name: str) -> str:
+    if name not in ("JPY", _SYMBOL):
+        raise ValueError(name)
+    return name
 
 
 def _read_faults(path: Path | None, seed: int) -> Faults:

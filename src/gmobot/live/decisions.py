@@ -115,6 +115,7 @@ class SymbolDecisions:
         events: list[Event] = []
         desired: Desired | None = None
         due_ns = self._clock.now_ns()
+        account = self._account.record(self._instrument.symbol, halted=self._halted())
         for position in range(len(bars)):
             bar = bars[position : position + 1]
             account = self._account.record(self._instrument.symbol, halted=self._halted())
@@ -130,7 +131,9 @@ class SymbolDecisions:
             self.last, self.last_bar_ns = desired, int(bar["open_time"][0])
         if desired is None:
             return
-        desire = self._desire(bars[-1:], desired, due_ns)
+        # Holding is no entry: what a stop or target sells later in this bar is not bought again.
+        plans_entry = desired.target > 0 and not int(account["position"][0]) and not int(account["pending"][0])
+        desire = self._desire(bars[-1:], desired, due_ns, plans_entry=plans_entry)
         await self._store.save_decisions(self._engine_row(desire), rows, events)
         self._decided(desire, desired)
 
@@ -142,7 +145,7 @@ class SymbolDecisions:
             self.hung = True
             return None
 
-    def _desire(self, bar: np.ndarray, desired: Desired, due_ns: int) -> Desire:
+    def _desire(self, bar: np.ndarray, desired: Desired, due_ns: int, *, plans_entry: bool) -> Desire:
         opened = int(bar["open_time"][0])
         return Desire(
             decision_id=opened,
@@ -151,7 +154,7 @@ class SymbolDecisions:
             target=desired.target,
             stop=desired.stop,
             take_profit=desired.take_profit,
-            may_open=not int(bar["flags"][0]) & BAR_LATE and self._settled(),
+            may_open=plans_entry and not int(bar["flags"][0]) & BAR_LATE and self._settled(),
         )
 
     def _engine_row(self, desire: Desire) -> EngineRow:

@@ -15,7 +15,7 @@ class Desire(msgspec.Struct, frozen=True, kw_only=True):
         target: Lots to hold.
         stop: Trigger of the protective STOP in ticks, 0 for none.
         take_profit: Price in ticks, 0 for none.
-        may_open: Whether the bar came in time; one that came late never opens a position.
+        may_open: Whether it plans an entry, on a bar that came in time.
     """
 
     decision_id: int

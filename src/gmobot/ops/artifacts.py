@@ -16,6 +16,7 @@ from gmobot.ops.atomic import write_atomic
 
 PROGRESS = "run_progress.json"
 COMPLETE = "run_complete.json"
+_DAEMON_MODES = ("paper", "live")
 SCHEMA_VERSION = 1
 
 
@@ -259,6 +260,9 @@ def previous_run_crashed(directory: Path) -> bool:
     if progress is None or (progress.get("status") == "failed" and not progress.get("run_loop_total")):
         return False
     complete = _read(directory / COMPLETE)
+    if complete is not None and complete.get("mode") not in _DAEMON_MODES:
+        # A backtest wrote its summary here since: what the daemon last said of itself must do.
+        return progress.get("status") not in ("stopped", "failed")
     return complete is None or complete.get("run_id") != progress.get("run_id") or complete.get("final") is not True
 
 

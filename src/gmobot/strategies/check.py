@@ -11,14 +11,15 @@ import ast
 import builtins
 import inspect
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from operator import itemgetter
 from types import FunctionType, ModuleType
 from typing import Any
 
 from numba.core.dispatcher import Dispatcher
 
 from gmobot.errors import StrategyError
-from gmobot.strategies.sources import is_authors, is_frozen, plain_function, uses
+from gmobot.strategies.sources import is_authors, is_frozen, plain_function, reachable
 
 _BUILTINS = frozenset({"abs", "bool", "enumerate", "float", "int", "len", "max", "min", "range", "round", "zip"})
 _MATH = frozenset(
@@ -68,8 +69,12 @@ _POWER = "** is not exact when compiled; write x * x, or math.exp(y * math.log(x
 _NO_ANSWER = "end every path with return buy(...), return sell(...) or return hold()"
 
 
-def check_source(decide: Callable[..., Any]) -> None:
+def check_source(decide: Callable[..., Any], fields: Sequence[tuple[str, ...]]) -> None:
     """Refuse what compiled strategies may not contain.
+
+    Args:
+        decide: The strategy's.
+        fields: The names in its state, its bar and its parameters.
 
     Raises:
         StrategyError: With file, line and replacement.
@@ -77,13 +82,12 @@ def check_source(decide: Callable[..., Any]) -> None:
     start = plain_function(decide)
     if start is None:
         raise StrategyError(f"{decide!r}: decide must be a function written with def")
-    functions = dict.fromkeys([start, *(use.function for use in uses(start))])
-    for function in functions:
-        if function is start or is_authors(function):
-            _check(function, is_decide=function is start)
+    for function in reachable(start):
+        if function is start or is_authors(function.__code__.co_filename):
+            _check(function, fields if function is start else None)
 
 
-def _check(function: FunctionType, *, is_decide: bool) -> None:
+def _check(function: FunctionType, fields: Sequence[tuple[str, ...]] | None) -> None:
     file = function.__code__.co_filename
     try:
         lines, first = inspect.getsourcelines(function)
@@ -92,8 +96,8 @@ def _check(function: FunctionType, *, is_decide: bool) -> None:
     tree = ast.parse(textwrap.dedent("".join(lines))).body[0]
     if not isinstance(tree, ast.FunctionDef):
         raise StrategyError(f"{file}:{first}: {function.__name__} must be written with def")
-    problems = [*_nodes(tree), *_names(tree, function)] + ([*_writes(tree), *_shape(tree)] if is_decide else [])
-    for line, advice in sorted(problems)[:1]:
+    problems = [*_nodes(tree), *_names(tree, function)] + ([*_shape(tree), *_fields(tree, fields), *_writes(tree)] if fields else [])
+    for line, advice in sorted(problems, key=itemgetter(0))[:1]:
         raise StrategyError(f"{file}:{first + line - 1}: {advice}")
 
 
@@ -142,7 +146,8 @@ def _name_advice(name: str, scope: Mapping[str, Any]) -> str:
             return ""
         return _CALLS.get(name, f"of Python's own functions there are {', '.join(sorted(_BUILTINS))}")
     value = scope[name]
-    home = getattr(value, "__module__", None) or ""
+    # random.random is a method of a hidden object, and has no module of its own.
+    home = getattr(value, "__module__", None) or type(getattr(value, "__self__", None)).__module__
     if callable(value) and plain_function(value) is None:
         advice = _module_advice(home, getattr(value, "__name__", name))
         if advice:
@@ -182,6 +187,15 @@ def _writes(tree: ast.FunctionDef) -> Iterator[tuple[int, str]]:
                 root = root.value
             if isinstance(root, ast.Name) and root.id in read_only:
                 yield node.lineno, f"{root.id} is read-only: {_STATE}"
+
+
+def _fields(tree: ast.FunctionDef, fields: Sequence[tuple[str, ...]]) -> Iterator[tuple[int, str]]:
+    """Yield fields that are not there. The compiler says it badly, and only of paths that a trial run does not take."""
+    known = {argument.arg: names for argument, names in zip(tree.args.args, fields, strict=False)}
+    for node in _body(tree):
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.attr not in known.get(node.value.id, (node.attr,)):
+            names = ", ".join(known[node.value.id]) or "nothing"
+            yield node.lineno, f"{node.value.id} has no {node.attr!r}; it has: {names}"
 
 
 def _shape(tree: ast.FunctionDef) -> Iterator[tuple[int, str]]:

@@ -5,6 +5,7 @@ A reference is ``package.module:Class`` or ``path/to/file.py:Class``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
@@ -26,7 +27,7 @@ from gmobot.strategies.cache import import_file, load_generated
 from gmobot.strategies.check import check_source
 from gmobot.strategies.declaration import Strategy, check_reasons, params_record, state_dtype
 from gmobot.strategies.program import Program
-from gmobot.strategies.sources import files_imported, fingerprint, own_files, plain_function
+from gmobot.strategies.sources import files_imported, fingerprint, is_authors, own_files, plain_function
 
 _HEADER = '''"""Generated for one strategy: the decision core as one unit of machine code. Do not edit."""
 
@@ -61,11 +62,14 @@ def load(ref: str, params: Mapping[str, float] | None = None, *, jit: bool = Tru
         StrategyError: It cannot be found, declares something wrong, or does not compile.
     """
     strategy, file = find(ref)
-    check_reasons(strategy, _class_line(strategy, file))
-    check_source(strategy.decide)
+    where = _class_line(strategy, file)
+    check_reasons(strategy, where)
+    layout, declared = state_dtype(strategy, where), params_record(strategy, {}, where).dtype
+    check_source(strategy.decide, [layout.names or (), PRICE_BAR.names or (), declared.names or ()])
     decide = plain_function(strategy.decide)
     assert decide is not None, "check_source has seen it"
 
+    @functools.cache
     def build(name: str, body: str, sources: tuple[Path, ...]) -> ModuleType:
         text = _HEADER.format(ref=ref) + body
         paths = sorted({*sources, *(own for path in files_imported(text) for own in own_files(path))})
@@ -75,7 +79,6 @@ def load(ref: str, params: Mapping[str, float] | None = None, *, jit: bool = Tru
     step = build("step", _STEP, ()).step
 
     def bind(values: Mapping[str, float]) -> Program:
-        where = _class_line(strategy, file)
         record = params_record(strategy, values, where)
         return Program(
             ref=ref,
@@ -84,7 +87,7 @@ def load(ref: str, params: Mapping[str, float] | None = None, *, jit: bool = Tru
             user_reasons=tuple(strategy.reasons),
             warmup_bars=_warmup(strategy, record, file),
             source_hash=fingerprint(decide, file, [ref, _HEADER, _STEP]),
-            state_dtype=state_dtype(strategy, where),
+            state_dtype=layout,
             step=step if jit else plain_call(step),
             decide=strategy.decide,
             compiled=jit,
@@ -150,9 +153,10 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def _authors_line(error: BaseException) -> str:
-    """Return ``file:line: `` of the innermost frame that is not of the import system, or nothing."""
-    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if "importlib" not in frame.filename]
-    own = [frame for frame in frames if frame.filename not in {__file__, sys.modules[import_file.__module__].__file__}]
+    """Return ``file:line: `` of the innermost frame in a file of the author's, or nothing."""
+    machinery = {__file__, import_file.__code__.co_filename}
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if not frame.filename.startswith("<frozen")]
+    own = [frame for frame in frames if frame.filename not in machinery and is_authors(frame.filename)]
     return f"{own[-1].filename}:{own[-1].lineno}: " if own else ""
 
 
@@ -197,6 +201,7 @@ def _warm(program: Program, file: Path) -> None:
     """Compile (or find in the cache) by deciding once on empty records."""
     empty = (np.zeros(1, ENGINE), program.new_state(), np.zeros(1, BAR), np.zeros(1, ACCOUNT))
     settings = np.zeros(1, SETTINGS)
+    first = program.decide.__code__.co_firstlineno
     for name in ("price_numerator", "price_denominator", "size_numerator", "size_denominator", "unit_uyen"):
         settings[name] = 1
     # A bar of zeros is no market: that a strategy divides by its price is not its fault.
@@ -204,15 +209,19 @@ def _warm(program: Program, file: Path) -> None:
         try:
             program.step(*empty, program.params, settings, np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
         except NumbaError as error:
-            raise StrategyError(_explain(error, file)) from None
+            raise StrategyError(_explain(error, file, first)) from None
+        except KeyError as error:
+            # How Numba's typing takes a field that a nested record does not have.
+            raise StrategyError(f"{file}:{first}: decide uses a field {error} that a record in it does not have") from None
 
 
-def _explain(error: NumbaError, file: Path) -> str:
+def _explain(error: NumbaError, file: Path, first: int) -> str:
     """Say a compiler error in one line with the author's line."""
     text = re.sub(r"\x1b\[[0-9;]*m", "", str(error))
-    lines = re.findall(rf'File "[^"]*{re.escape(file.name)}", line (\d+)', text)
-    skipped = ("Failed", "During", "File", "-", "^", "<source", "Use of unsupported")
+    place = re.search(rf'(?:File "[^"]*{re.escape(file.name)}", line | at \S*{re.escape(file.name)} \()(\d+)', text)
+    text = re.sub(r"Record\([^)]*\)", "a record", text)
+    skipped = ("Failed", "During", "File", "-", "^", "<source")
     causes = [row.strip() for row in text.splitlines() if row.strip() and not row.strip().startswith(skipped)]
-    line = lines[-1] if lines else "1"
-    cause = causes[0] if causes else text
+    cause = " ".join(causes[: 2 if causes[0].endswith(":") else 1]).split(": %")[0] if causes else text
+    line = place[1] if place else first
     return f"{file}:{line}: this cannot be compiled: {cause}; keep to numbers, if, for, and the functions of gmobot.core"

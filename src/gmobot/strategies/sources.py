@@ -14,7 +14,6 @@ import importlib.util
 import sys
 import sysconfig
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from types import BuiltinFunctionType, CodeType, FunctionType, ModuleType
@@ -32,35 +31,27 @@ _OURS = Path(gmobot.core.__file__).resolve().parents[1]
 _FROZEN = (int, float, str, bytes, Enum, np.dtype, np.generic, type(None))
 
 
-@dataclass(frozen=True, slots=True)
-class Use:
-    """A global name that a function looks up, and what it found."""
-
-    function: FunctionType
-    name: str
-    value: Any
-
-
 def plain_function(value: object) -> FunctionType | None:
     """Return the Python function in a compiled or plain one, else ``None``."""
     value = getattr(value, "py_func", value) if isinstance(value, Dispatcher) else value
     return value if isinstance(value, FunctionType) else None
 
 
-def uses(start: FunctionType) -> Iterator[Use]:
-    """Yield every global that a function looks up, and those of all functions it can reach."""
-    waiting, seen = [start], {start}
+def reachable(start: FunctionType) -> list[FunctionType]:
+    """Return a function and all functions it can call, itself first."""
+    found = {start: None}
+    waiting = [start]
     while waiting:
-        function = waiting.pop()
-        for name, value in _globals_of(function):
-            yield Use(function, name, value)
-            found = plain_function(value)
-            if found is not None and found not in seen:
-                seen.add(found)
-                waiting.append(found)
+        for _, value in globals_of(waiting.pop()):
+            function = plain_function(value)
+            if function is not None and function not in found:
+                found[function] = None
+                waiting.append(function)
+    return list(found)
 
 
-def _globals_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
+def globals_of(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """Yield the globals that a function looks up, and what it takes out of modules among them."""
     names = sorted(set(global_names(function.__code__)))
     scope = function.__globals__ | dict(zip(function.__code__.co_freevars, _cells(function), strict=True))
     for name in [*names, *function.__code__.co_freevars]:
@@ -85,14 +76,14 @@ def is_frozen(value: object) -> bool:
 
 def fingerprint(decide: FunctionType, file: Path, texts: Iterable[str]) -> str:
     """Return the hash of everything a strategy's machine code follows from, the machine apart."""
-    digest = hashlib.sha256(_base_hash().encode())
-    for function in dict.fromkeys([decide, *(use.function for use in uses(decide))]):
+    digest = hashlib.sha256(_BASE.encode())
+    for function in reachable(decide):
         digest.update(f"{function.__qualname__} {_code(function.__code__)} {function.__defaults__}".encode())
-    for use in uses(decide):
-        if isinstance(use.value, (*_FROZEN, tuple)):
-            digest.update(f"{use.name}={use.value!r}".encode())
-        elif isinstance(use.value, Dispatcher):
-            digest.update(f"{use.name} {sorted(use.value.targetoptions.items())}".encode())
+        for name, value in globals_of(function):
+            if isinstance(value, (*_FROZEN, tuple)):
+                digest.update(f"{name}={value!r}".encode())
+            elif isinstance(value, Dispatcher):
+                digest.update(f"{name} {sorted(value.targetoptions.items())}".encode())
     for path in own_files(file):
         digest.update(hashlib.sha256(path.read_bytes()).digest())
     for text in texts:
@@ -151,14 +142,10 @@ def _file_of(name: str) -> Path | None:
     return path if path.is_relative_to(_OURS) or not any(path.is_relative_to(root) for root in _FOREIGN) else None
 
 
-def is_authors(function: FunctionType) -> bool:
-    """Return whether a function is of the author's own, neither ours nor of a package."""
-    path = Path(function.__code__.co_filename).resolve()
+def is_authors(file: str) -> bool:
+    """Return whether code is of the author's own, neither the core's nor a package's."""
+    path = Path(file).resolve()
     return not any(path.is_relative_to(root) for root in (*_FOREIGN, _OURS / "core"))
-
-
-def _base_hash() -> str:
-    return _BASE
 
 
 def _hash_base() -> str:

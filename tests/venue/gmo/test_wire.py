@@ -234,7 +234,7 @@ def test_a_token_is_one_printable_word(token: str) -> None:
 
 def test_the_body_of_an_order_leaves_nothing_to_rounding() -> None:
     limit = OrderRequest(
-        symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal("1E-5"), price=Decimal("9.9E+6"), time_in_force=TimeInForce.GTC
+        symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal("1E-8"), price=Decimal("9.9E+6"), time_in_force=TimeInForce.GTC
     )
     assert json.loads(msgspec.json.encode(wire.OrderBody.of(limit))) == {
         "symbol": "BTC",
@@ -242,7 +242,7 @@ def test_the_body_of_an_order_leaves_nothing_to_rounding() -> None:
         "executionType": "LIMIT",
         "timeInForce": "FAS",
         "price": "9900000",
-        "size": "0.00001",
+        "size": "0.00000001",
     }
     market = OrderRequest(symbol="BTC", side=Side.SELL, type=OrderType.MARKET, size=Decimal(1), time_in_force=TimeInForce.IOC)
     assert "price" not in json.loads(msgspec.json.encode(wire.OrderBody.of(market)))
