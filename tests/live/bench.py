@@ -196,8 +196,8 @@ class Bench:
         self.trader.desire(wish)
 
     def events(self) -> list[dict[str, Any]]:
-        """Return the audit log."""
-        return list(events(self.directory / "logs"))
+        """Return the audit log, oldest first."""
+        return sorted(events(self.directory / "logs"), key=lambda event: int(event["seq"]))
 
     def _changed(self) -> None:
         self.changes += 1

@@ -131,4 +131,5 @@ class Account:
         row["other_gross_uyen"] = sum(abs(self.worth_uyen(other)) for other in others)
         row["pending"] = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.purpose is Purpose.ENTRY)
         row["halted"] = int(halted)
+        row["trade_realized_uyen"] = ledger.trade_realized_uyen
         return record

@@ -76,6 +76,11 @@ class SymbolLedger:
         return int(self._record.realized_uyen)
 
     @property
+    def trade_realized_uyen(self) -> int:
+        """What the open trade realised so far, after its fees."""
+        return int(self._record.trade_realized_uyen) - int(self._record.trade_fees_uyen)
+
+    @property
     def last_trade_pnl_uyen(self) -> int:
         """P/L of the last closed trade, after fees."""
         return int(self._record.last_trade_pnl_uyen)
