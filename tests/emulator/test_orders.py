@@ -294,6 +294,24 @@ def test_a_stop_that_costs_more_than_the_account_has_ends_for_lack_of_balance() 
     virtual(scenario)
 
 
+def test_a_purse_too_small_ends_a_stop_that_meets_another_customer() -> None:
+    async def scenario() -> None:
+        accounts = {KEY: customer(jpy="101000", coins="0"), "other": customer("other", "other-secret")}
+        desk, socket = await _desk(accounts=accounts)
+        desk.book.replace([(PRICE + 300_000, 100_000)], [])
+        await desk.placed("LIMIT", "SELL", "0.1", PRICE + 200_000, key="other", secret="other-secret")
+        await desk.placed("STOP", "BUY", "0.01", PRICE + 1_000)
+        desk.trade("BUY", PRICE + 2_000, "0.01")
+        assert _short(await frames(socket))[1:] == [
+            ("fill", "0.00989", "0.00989"),
+            ("COR", "CANCELED", "INSUFFICIENT_BALANCE", "0.00989"),
+        ]
+        assert desk.exchange.accounts["other"].reserved_lots("BTC") == 10_000 - 989
+        desk.exchange.check()
+
+    virtual(scenario)
+
+
 def test_nobodys_order_ever_crosses_a_customers() -> None:
     async def scenario() -> None:
         desk = Desk()

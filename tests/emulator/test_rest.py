@@ -213,6 +213,20 @@ def test_an_accepted_order_shows_only_after_the_visibility_delay() -> None:
     virtual(scenario)
 
 
+def test_a_fill_shows_only_after_the_visibility_delay_though_its_order_does() -> None:
+    async def scenario() -> None:
+        desk = Desk(assumptions=Assumptions(visibility_seconds=2.0))
+        order_id = await desk.placed("LIMIT", "BUY", "0.001", PRICE - 100)
+        await asyncio.sleep(2.0)
+        desk.trade("SELL", PRICE - 200, "1")
+        assert (await desk.private("GET", "/v1/executions", f"orderId={order_id}"))["data"] == {}
+        assert (await desk.private("GET", "/v1/latestExecutions", "symbol=BTC"))["data"] == {}
+        await asyncio.sleep(2.0)
+        assert len((await desk.private("GET", "/v1/latestExecutions", "symbol=BTC"))["data"]["list"]) == 1
+
+    virtual(scenario)
+
+
 def test_preopen_takes_cancels_but_no_orders() -> None:
     async def scenario() -> None:
         desk = Desk()

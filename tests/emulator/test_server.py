@@ -105,7 +105,7 @@ async def test_a_lost_reply_is_a_connection_cut_after_the_order_was_taken() -> N
     async with served() as (desk, client):
         desk.faults.arm("reply_lost_after", where="/v1/order")
         body = {"symbol": "BTC", "side": "BUY", "executionType": "LIMIT", "price": "9900000", "size": "0.001"}
-        with pytest.raises(aiohttp.ClientError):
+        with pytest.raises(aiohttp.ClientConnectionError):
             await client.private("POST", "/v1/order", body=body)
         assert len(desk.account.open_orders) == 1
 

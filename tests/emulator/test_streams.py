@@ -179,6 +179,22 @@ def test_events_follow_the_reply_and_keep_their_order() -> None:
     _running(scenario, assumptions=Assumptions(event_seconds=0.05))
 
 
+def test_each_event_takes_its_own_time() -> None:
+    async def scenario(desk: Desk) -> None:
+        socket = await desk.private_socket()
+        placed, heard = [], []
+        for offset in (100, 200):
+            placed.append(desk.clock.monotonic())
+            await desk.placed("LIMIT", "BUY", "0.001", PRICE - offset)
+            await asyncio.sleep(0.5)
+        for _ in placed:
+            await socket.receive()
+            heard.append(desk.clock.monotonic())
+        assert [round(late - early, 2) for early, late in zip(placed, heard, strict=True)] == [2.0, 2.0]
+
+    _running(scenario, assumptions=Assumptions(event_seconds=2.0))
+
+
 def test_private_frames_have_exactly_the_documented_fields() -> None:
     async def scenario(desk: Desk) -> None:
         socket = await desk.private_socket()

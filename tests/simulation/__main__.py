@@ -12,10 +12,10 @@ from concurrent.futures import ProcessPoolExecutor, as_completed
 from functools import lru_cache
 
 import structlog
+from tests.simulation.world import PARAMS, QUIET_SECONDS, SECONDS, STRATEGY, Result, run_seed
 
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
-from tests.simulation.world import PARAMS, QUIET_SECONDS, SECONDS, STRATEGY, Result, run_seed
 
 
 @lru_cache(maxsize=1)
@@ -29,7 +29,7 @@ def one(seed: int) -> tuple[int, Result | None, str]:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     try:
         return seed, run_seed(seed, program()), ""
-    except BaseException:  # noqa: BLE001  # whatever it is, the seed must be named
+    except BaseException:  # whatever it is, the seed must be named
         return seed, None, traceback.format_exc(limit=-6)
 
 

@@ -13,6 +13,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TypeVar
 
+from tests.simulation.loop import VirtualClock, VirtualLoop
+
 from gmobot.config import Config
 from gmobot.core.instrument import Instrument, Product
 from gmobot.emulator.api import ExchangeApi
@@ -35,7 +37,6 @@ from gmobot.venue.gmo.limits import RateLimiter
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.gmo.streams import Backoff, CommandPacer, PrivateStream, PublicStream
 from gmobot.venue.transport import Reply, Request, Socket, Timeouts
-from tests.simulation.loop import VirtualClock, VirtualLoop
 
 T = TypeVar("T")
 SECONDS = 600.0
@@ -159,7 +160,10 @@ class World:
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
         assumptions = Assumptions(visibility_seconds=self.plan.visibility_seconds, private_per_second=50)
         self.exchange = Exchange(
-            self.clock, {"BTC": (instrument, SyntheticMarket(instrument, seed=seed, shape=shape))}, {KEY: self.account}, assumptions=assumptions
+            self.clock,
+            {"BTC": (instrument, SyntheticMarket(instrument, seed=seed, shape=shape))},
+            {KEY: self.account},
+            assumptions=assumptions,
         )
         self.api = ExchangeApi(self.exchange, seed=seed)
         self.process: Process | None = None
@@ -168,7 +172,7 @@ class World:
         self._sent: set[int] = set()
         self._looked_at = self._open_seconds = self._plain_seconds = 0.0
         self._place = self.exchange.place
-        self.exchange.place = self._checked_place  # type: ignore[method-assign]
+        self.exchange.place = self._checked_place  # type: ignore[method-assign,assignment]
         self.failure: Violation | None = None
 
     # --- invariants -----------------------------------------------------------------------------------
@@ -233,7 +237,9 @@ class World:
             live = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
             known = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL")}
             foreign = db.execute("SELECT order_id FROM foreign_orders").fetchall()
-            record = db.execute("SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen') FROM ledgers").fetchone() or (0, 0)
+            record = db.execute(
+                "SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen') FROM ledgers"
+            ).fetchone() or (0, 0)
             base = db.execute("SELECT value FROM account WHERE key = 'base_cash'").fetchone()
             halted = db.execute("SELECT reason FROM latches WHERE name = 'halt'").fetchone()
         db.close()
@@ -385,7 +391,13 @@ def _config(var: Path) -> Config:
             "instruments": [
                 {"symbol": "BTC", "bar_seconds": 1, "strategy": STRATEGY, "params": PARAMS, "sizing": {"method": "fixed", "size": "0.01"}}
             ],
-            "risk": {"max_drawdown": 0, "daily_loss_limit": 0, "max_trade_loss": 0, "max_position_size": "0.01", "max_orders_per_minute": 600},
+            "risk": {
+                "max_drawdown": 0,
+                "daily_loss_limit": 0,
+                "max_trade_loss": 0,
+                "max_position_size": "0.01",
+                "max_orders_per_minute": 600,
+            },
             "runtime": {"reconcile_seconds": 20, "warmup_bars": 20},
             "venue": {"visibility_delay_seconds": 3.0, "reply_timeout_seconds": 2.5},
             "paths": {"var": str(var)},
@@ -416,4 +428,3 @@ def run_seed(seed: int, program: Program) -> Result:
     finally:
         asyncio.set_event_loop(None)
         loop.close()
-

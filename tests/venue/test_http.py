@@ -142,7 +142,7 @@ async def test_waiting_in_vain_for_a_free_connection_proves_that_nothing_was_sen
     async with Server(silent) as server:
         transport = HttpTransport(server.url)
         waiting = [asyncio.create_task(outcome(transport, asked(), Timeouts(connect=2.0, reply=0.6))) for _ in range(16)]
-        while len(server.requests) < 16:  # noqa: ASYNC110  # the server has no event for it
+        while len(server.requests) < 16:  # the server has no event for it
             await asyncio.sleep(0.01)
         assert await outcome(transport, asked(), Timeouts(connect=0.05, reply=0.6)) is NotSent
         assert await asyncio.gather(*waiting) == [ReplyLost] * 16
@@ -226,7 +226,7 @@ async def test_a_ping_is_answered_and_counts_as_a_sign_of_life() -> None:
         opened = heard.last_heard()
         receiving = asyncio.create_task(heard.receive())
         await heard.send("hello")
-        while heard.last_heard() == opened:  # noqa: ASYNC110  # polled as the stream's watch does
+        while heard.last_heard() == opened:  # polled as the stream's watch does
             await asyncio.sleep(0.001)
         assert not receiving.done()
         assert await receiving == "data"

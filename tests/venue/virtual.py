@@ -65,5 +65,5 @@ def run_virtually(work: Coroutine[Any, Any, T]) -> T:
 
 async def until(condition: Callable[[], bool], *, every: float = 0.05) -> None:
     """Wait until something holds."""
-    while not condition():  # noqa: ASYNC110  # what is waited for has no event of its own
+    while not condition():  # what is waited for has no event of its own
         await asyncio.sleep(every)

@@ -2,7 +2,7 @@
 
 - A decision at the close of bar *t* fills at the open of *t + 1*, plus adverse slippage, as taker.
 - Inside a bar the adverse extreme comes first: a long position's stop is looked at before its target.
-- A bar that opens beyond the stop fills the stop at the open; one that opens beyond the target, the target.
+- The open comes before both: a bar that opens beyond the stop or beyond the target fills that one, at the open.
 - A stop fills at its trigger, a target at its price, both plus slippage, both as taker: live, a STOP turns
   into a market order, and a target is a market order sent when its price is traded.
 - A position that was opened at this bar's open can be stopped in this bar.
@@ -43,9 +43,9 @@ def sell_at(ledger, settings, ticks, lots, slippage):
 
 
 @compiled
-def stop_price(bar, stop):
-    """Return the price a long position's stop fills at in this bar, 0 when it is not reached."""
-    if stop <= 0 or bar.low > stop:
+def stop_price(bar, stop, target):
+    """Return the price a long position's stop fills at in this bar, 0 when it is not reached (or not first)."""
+    if stop <= 0 or bar.low > stop or 0 < target <= bar.open:
         return 0
     return min(stop, bar.open)
 

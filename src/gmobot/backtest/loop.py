@@ -7,8 +7,6 @@ account at the close, then decide.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 SOURCE = '''
 from gmobot.backtest.fills import ENTRY, EXIT, STOP, TARGET, buy_at, sell_at, stop_price, target_price
 from gmobot.core.records import RISK_ABORT
@@ -20,10 +18,9 @@ DAY_SHIFT_NS = 10_800_000_000_000
 
 @njit(cache=True, nogil=True)
 def simulate(bars, engine, state, account, params, settings, shown, desired, ledger, run, equity, fills):
-    """Run over all bars. Returns how many rows of ``fills`` were written; one more per row than fits is -1."""
+    """Run over all bars. Returns how many rows of ``fills`` were written, at most two a bar."""
     s, a, d, book, r = settings[0], account[0], desired[0], ledger[0], run[0]
     count = 0
-    room = len(fills)
     initial = r.initial_uyen
     slippage = r.slippage_ticks
     for i in range(len(bars)):
@@ -32,30 +29,24 @@ def simulate(bars, engine, state, account, params, settings, shown, desired, led
             lots = min(d.target, affordable_lots(initial + book.cash_uyen, s, bar.open + slippage))
             if lots >= s.min_lots:
                 price = buy_at(book, s, bar.open, lots, slippage)
-                if count == room:
-                    return -1
                 fill = fills[count]
                 fill.bar, fill.kind, fill.ticks, fill.lots, fill.trade = i, ENTRY, price, lots, book.closed_trades
                 count += 1
         elif d.target < book.position:
             lots = book.position - d.target
             price = sell_at(book, s, bar.open, lots, slippage)
-            if count == room:
-                return -1
             fill = fills[count]
             fill.bar, fill.kind, fill.ticks, fill.lots, fill.trade = i, EXIT, price, -lots, book.closed_trades
             count += 1
         if book.position > 0:
             kind = STOP
-            price = stop_price(bar, d.stop)
+            price = stop_price(bar, d.stop, d.take_profit)
             if price == 0:
                 kind = TARGET
                 price = target_price(bar, d.take_profit)
             if price > 0:
                 lots = book.position
                 price = sell_at(book, s, price, lots, slippage)
-                if count == room:
-                    return -1
                 fill = fills[count]
                 fill.bar, fill.kind, fill.ticks, fill.lots, fill.trade = i, kind, price, -lots, book.closed_trades
                 count += 1
@@ -78,7 +69,6 @@ def simulate(bars, engine, state, account, params, settings, shown, desired, led
         conclude(engine[0], bar, a, s, decide(state[0], shown[0], params[0], position), d)
         if d.risk_status == RISK_ABORT:
             a.halted = 1
-        r.turns_degraded += d.risk_status != 0
+        r.degraded_bars += d.risk_status != 0
     return count
 '''
-SOURCES = (Path(__file__), Path(__file__).with_name("fills.py"))

@@ -8,8 +8,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from gmobot.backtest.loop import SOURCE, SOURCES
-from gmobot.core.compiled import plain_call
+from gmobot.backtest.loop import SOURCE
 from gmobot.core.ledger import LEDGER
 from gmobot.core.records import ACCOUNT, DESIRED, ENGINE, PRICE_BAR
 from gmobot.core.settings import Settings
@@ -18,10 +17,10 @@ from gmobot.strategies.program import Program
 FILL: Final = np.dtype([("bar", "i8"), ("kind", "i8"), ("ticks", "i8"), ("lots", "i8"), ("trade", "i8")], align=True)
 """A fill: index of its bar, why (see :mod:`gmobot.backtest.fills`), price, signed lots, trades closed after it."""
 RUN: Final = np.dtype(
-    [("initial_uyen", "i8"), ("slippage_ticks", "i8"), ("day", "i8"), ("exposed_bars", "i8"), ("turns_degraded", "i8")], align=True
+    [("initial_uyen", "i8"), ("slippage_ticks", "i8"), ("day", "i8"), ("exposed_bars", "i8"), ("degraded_bars", "i8")], align=True
 )
 """What the loop is told of a run, and counts in it."""
-_FIRST_ROOM = 4_096
+_FILLS_PER_BAR = 2
 _NO_DAY = -(2**62)
 
 
@@ -35,6 +34,7 @@ class Simulation:
         ledger: The one-element LEDGER record at the end.
         exposed_bars: Bars with a position.
         halted: Whether a guard aborted.
+        desired: The one-element DESIRED record after the last bar: what would be done next.
     """
 
     bars: NDArray[Any]
@@ -45,6 +45,7 @@ class Simulation:
     exposed_bars: int
     degraded_bars: int
     halted: bool
+    desired: NDArray[Any]
 
 
 def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initial_uyen: int, slippage_ticks: int = 0) -> Simulation:
@@ -57,30 +58,36 @@ def simulate(program: Program, settings: Settings, bars: NDArray[Any], *, initia
         initial_uyen: Cash at the start.
         slippage_ticks: Adverse ticks of every market fill.
     """
-    loop = program.build("simulate", SOURCE, SOURCES).simulate
-    call = loop if program.compiled else plain_call(loop)
+    call = program.compile_loop("simulate", SOURCE)
     equity = np.zeros(len(bars), np.int64)
-    room = _FIRST_ROOM
-    while True:
-        account, run, ledger = np.zeros(1, ACCOUNT), np.zeros(1, RUN), np.zeros(1, LEDGER)
-        for name in ("cash_uyen", "equity_uyen", "peak_equity_uyen", "day_start_equity_uyen"):
-            account[name] = initial_uyen
-        run["initial_uyen"], run["slippage_ticks"], run["day"] = initial_uyen, slippage_ticks, _NO_DAY
-        fills = np.zeros(room, FILL)
-        scratch = (np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
-        state = program.new_state()
-        count = call(
-            bars, np.zeros(1, ENGINE), state, account, program.params, settings.record(), *scratch, ledger, run, equity, fills
-        )
-        if count >= 0:
-            return Simulation(
-                bars,
-                equity,
-                fills[:count],
-                ledger,
-                initial_uyen,
-                int(run["exposed_bars"][0]),
-                int(run["turns_degraded"][0]),
-                bool(account["halted"][0]),
-            )
-        room = min(room * 8, 4 * len(bars) + 8)
+    account, run, ledger = np.zeros(1, ACCOUNT), np.zeros(1, RUN), np.zeros(1, LEDGER)
+    for name in ("cash_uyen", "equity_uyen", "peak_equity_uyen", "day_start_equity_uyen"):
+        account[name] = initial_uyen
+    run["initial_uyen"], run["slippage_ticks"], run["day"] = initial_uyen, slippage_ticks, _NO_DAY
+    # A bar fills at most twice, at its open and inside. The pages of zeros that stay untouched cost nothing.
+    fills = np.zeros(_FILLS_PER_BAR * len(bars), FILL)
+    scratch = (np.zeros(1, PRICE_BAR), np.zeros(1, DESIRED))
+    count = call(
+        bars,
+        np.zeros(1, ENGINE),
+        program.new_state(),
+        account,
+        program.params,
+        program.settings_record(settings),
+        *scratch,
+        ledger,
+        run,
+        equity,
+        fills,
+    )
+    return Simulation(
+        bars=bars,
+        equity=equity,
+        fills=fills[:count].copy(),
+        ledger=ledger,
+        initial_uyen=initial_uyen,
+        exposed_bars=int(run["exposed_bars"][0]),
+        degraded_bars=int(run["degraded_bars"][0]),
+        halted=bool(account["halted"][0]),
+        desired=scratch[1],
+    )

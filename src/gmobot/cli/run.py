@@ -14,7 +14,6 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import structlog
-
 from aiohttp.web import AppRunner
 
 from gmobot import __version__

@@ -32,7 +32,7 @@ _plain: dict[FunctionType, FunctionType] = {}
 
 def compiled(function: F) -> F:
     """Mark a function as part of the compiled core."""
-    return cast("F", njit(nogil=True)(function))
+    return cast("F", njit(nogil=True, forceinline=True)(function))
 
 
 def global_names(code: CodeType) -> Iterator[str]:

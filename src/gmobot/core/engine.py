@@ -56,13 +56,19 @@ def observe(engine: Record, bar: Record, settings: Record, shown: Record) -> Non
         engine.mean_volume += (bar.volume - engine.mean_volume) * _SLOW_RANGE
     engine.last_close = bar.close
     engine.bars += 1
-    numerator, denominator = settings.price_numerator, settings.price_denominator
     shown.time = bar.open_time
-    shown.open = bar.open * numerator / denominator
-    shown.high = bar.high * numerator / denominator
-    shown.low = bar.low * numerator / denominator
-    shown.close = bar.close * numerator / denominator
+    shown.open = _yen(bar.open, settings)
+    shown.high = _yen(bar.high, settings)
+    shown.low = _yen(bar.low, settings)
+    shown.close = _yen(bar.close, settings)
     shown.volume = bar.volume * settings.size_numerator / settings.size_denominator
+
+
+@compiled
+def _yen(ticks: int, settings: Record) -> float:
+    """Return ticks in yen; most symbols have whole yen, and a division takes longer than the test."""
+    yen = float(ticks * settings.price_numerator)
+    return yen if settings.price_denominator == 1 else yen / settings.price_denominator
 
 
 @compiled

@@ -49,19 +49,19 @@ class Windowed:
 class Ema(Indicator):
     """State of :func:`ema`."""
 
-    dtype = np.dtype([("value", "f8"), ("n", "i8")], align=True)
+    dtype = np.dtype([("value", "f8"), ("weight", "f8"), ("n", "i8")], align=True)
 
 
 class Rsi(Indicator):
     """State of :func:`rsi`."""
 
-    dtype = np.dtype([("last", "f8"), ("gain", "f8"), ("loss", "f8"), ("n", "i8")], align=True)
+    dtype = np.dtype([("last", "f8"), ("gain", "f8"), ("loss", "f8"), ("weight", "f8"), ("n", "i8")], align=True)
 
 
 class Atr(Indicator):
     """State of :func:`atr`."""
 
-    dtype = np.dtype([("last", "f8"), ("value", "f8"), ("n", "i8")], align=True)
+    dtype = np.dtype([("last", "f8"), ("value", "f8"), ("weight", "f8"), ("n", "i8")], align=True)
 
 
 class Sma(Windowed):
@@ -90,11 +90,11 @@ class RollingMin(RollingMax):
 @compiled
 def ema(state: Record, x: float, period: int) -> float:
     """Exponential mean, seeded with the simple mean of the first ``period`` values."""
-    state.n += 1
+    # The weight is kept: a division takes longer than all the rest.
     if state.n <= period:
-        state.value += (x - state.value) / state.n
-    else:
-        state.value += (x - state.value) * (2.0 / (period + 1))
+        state.n += 1
+        state.weight = 1.0 / state.n if state.n <= period else 2.0 / (period + 1)
+    state.value += (x - state.value) * state.weight
     return state.value
 
 
@@ -103,9 +103,10 @@ def rsi(state: Record, x: float, period: int) -> float:
     """Wilder's relative strength index, 0 to 100; 50 until something moved."""
     if state.n > 0:
         change = x - state.last
-        weight = 1.0 / min(state.n, period)
-        state.gain += (max(change, 0.0) - state.gain) * weight
-        state.loss += (max(-change, 0.0) - state.loss) * weight
+        if state.n <= period:
+            state.weight = 1.0 / state.n
+        state.gain += (max(change, 0.0) - state.gain) * state.weight
+        state.loss += (max(-change, 0.0) - state.loss) * state.weight
     state.last = x
     state.n += 1
     moved = state.gain + state.loss
@@ -117,7 +118,9 @@ def atr(state: Record, high: float, low: float, close: float, period: int) -> fl
     """Wilder's average true range; the first bar has none, for want of a close before it."""
     if state.n > 0:
         true_range = max(high, state.last) - min(low, state.last)
-        state.value += (true_range - state.value) / min(state.n, period)
+        if state.n <= period:
+            state.weight = 1.0 / state.n
+        state.value += (true_range - state.value) * state.weight
     state.last = close
     state.n += 1
     return state.value

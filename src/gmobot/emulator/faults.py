@@ -65,7 +65,7 @@ class Faults:
     """
 
     def __init__(self, seed: int = 0) -> None:
-        self._random = {fault: random.Random(f"fault:{seed}:{fault}") for fault in Fault}  # noqa: S311  # seeded: a run can be repeated
+        self._random = {fault: random.Random(f"fault:{seed}:{fault}") for fault in Fault}  # seeded: a run can be repeated
         self._armed: list[Armed] = []
         self.struck: dict[str, int] = {}
 

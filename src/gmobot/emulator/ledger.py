@@ -201,9 +201,9 @@ class Ledger:
         account.jpy_uyen -= execution.sign * notional + execution.fee_uyen
         account.coins[order.symbol] = account.coins.get(order.symbol, 0) + execution.sign * execution.lots
         self.fees_uyen += execution.fee_uyen
-        if not execution.match_id:
-            self.market_uyen += execution.sign * notional
-            self.market_coins[order.symbol] = self.market_coins.get(order.symbol, 0) - execution.sign * execution.lots
+        # Between customers the two sides of a match cancel out here.
+        self.market_uyen += execution.sign * notional
+        self.market_coins[order.symbol] = self.market_coins.get(order.symbol, 0) - execution.sign * execution.lots
         order.executed += execution.lots
         order.executions.append(execution)
         account.executions.append(execution)

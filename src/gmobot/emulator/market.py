@@ -87,7 +87,7 @@ class SyntheticMarket:
     def __init__(self, instrument: Instrument, *, seed: int, shape: SyntheticShape | None = None, speed: float = 1.0) -> None:
         self._instrument = instrument
         self._shape = shape or SyntheticShape()
-        self._random = random.Random(f"{seed}:{instrument.symbol}")  # noqa: S311  # seeded: a run can be repeated
+        self._random = random.Random(f"{seed}:{instrument.symbol}")  # seeded: a run can be repeated
         self._price = float(self._shape.price_yen / instrument.tick_size)
         self._heat = 0.0
         self._per_second = self._shape.volatility_per_day / math.sqrt(86_400)

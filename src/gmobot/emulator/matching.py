@@ -108,18 +108,17 @@ class Matcher:
 
     def tape(self, trade: Trade) -> None:
         """A trade of other participants: it may fill resting orders and fire stops."""
-        left, eaten, at_price = trade.lots, 0, 0
+        left, eaten = trade.lots, 0
         for order in self._book.resting(_opposite(trade.side)):
             if left <= 0 or not _reaches(trade.ticks, order):
                 break
-            if order.price != at_price:
-                at_price, eaten = order.price, 0
-            waited = min(left, max(0, order.queue_ahead - eaten)) if order.price == trade.ticks else 0
-            eaten, left = eaten + waited, left - waited
+            if order.price == trade.ticks:
+                waited = min(left, max(0, order.queue_ahead - eaten))
+                eaten, left = eaten + waited, left - waited
             left -= self._fill(order, order.price, min(left, order.open_lots), trade.at_ns, maker=True)
         for order in self._book.resting(_opposite(trade.side)):
             if order.price == trade.ticks:
-                order.queue_ahead = max(0, order.queue_ahead - (eaten if at_price == trade.ticks else 0))
+                order.queue_ahead = max(0, order.queue_ahead - eaten)
             elif _reaches(trade.ticks, order):
                 order.queue_ahead = 0
         self._book.recentre(trade.side, trade.ticks)

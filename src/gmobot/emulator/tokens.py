@@ -20,7 +20,7 @@ class Tokens:
 
     def __init__(self, clock: Clock, *, seed: int) -> None:
         self._clock = clock
-        self._random = random.Random(f"tokens:{seed}")  # noqa: S311  # seeded: a run can be repeated
+        self._random = random.Random(f"tokens:{seed}")  # seeded: a run can be repeated
         self._valid: dict[str, tuple[Account, int]] = {}
 
     def create(self, account: Account) -> str:

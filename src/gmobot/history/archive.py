@@ -48,7 +48,7 @@ def read_archive(path: Path, instrument: Instrument) -> tuple[NDArray[np.int64],
     rows = _rows(path, body)
     if (rows["symbol"] != instrument.symbol).any():
         row = int(np.flatnonzero(rows["symbol"] != instrument.symbol)[0])
-        raise DataError(f"{path}: row {row + 2}: symbol {rows['symbol'][row]!r} instead of {instrument.symbol!r}")
+        raise DataError(f"{path}: row {row + 2}: symbol {str(rows['symbol'][row])!r} instead of {instrument.symbol!r}")
     at_ns = rows["at"].astype("datetime64[ns]").astype(np.int64)
     if (np.diff(at_ns) < 0).any():
         row = int(np.flatnonzero(np.diff(at_ns) < 0)[0])

@@ -224,7 +224,7 @@ class Books:
             self._intent_of_order[intent.order_id] = intent
             self._known_orders.add(intent.order_id)
 
-    def _replace(self, intent: Intent, **changes: Any) -> Intent:
+    def _replace(self, intent: Intent, **changes: object) -> Intent:
         # The caller's copy may be older than a fill that was booked meanwhile.
         current = self._symbols[intent.symbol].open.get(intent.intent_id, intent)
         changed = msgspec.structs.replace(current, updated_ns=self._clock.now_ns(), **changes)

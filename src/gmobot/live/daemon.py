@@ -21,7 +21,7 @@ from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
-from gmobot.live.guards import Guards
+from gmobot.live.guards import STATUS_NAMES, Guards
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.progress import run_complete, run_progress
@@ -544,6 +544,7 @@ class Daemon:
             daily_pnl_jpy=account.daily_pnl_uyen / 1e6,
             positions=positions,
         )
+        self.telemetry.risk_status(STATUS_NAMES[guards.status])
         self.telemetry.surroundings(
             unknown_orders=len(books.unresolved()),
             limit_wait_seconds=(self._links.trade_rest or self._links.public_rest).limiter.waited_seconds,

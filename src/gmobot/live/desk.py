@@ -66,7 +66,7 @@ class Desk:
             around.trade_rest,
             clock,
             visibility_delay_seconds=around.config.venue.visibility_delay_seconds,
-            changed=lambda: self.trader.wake(),
+            changed=lambda: self.trader.wake(),  # noqa: PLW0108  # the trader is made after the tracker
             alarm=around.alarm,
         )
         self.trader = SymbolTrader(

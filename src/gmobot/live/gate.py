@@ -71,7 +71,7 @@ class OrderGate:
             return False
         return abs(worst - middle) <= middle * self._limits.price_collar
 
-    def collar_price(self, place: Place, market: Market) -> int:
+    def collar_price(self, market: Market) -> int:
         """Return the worst price in ticks that an exit may ask for as a limit, 0 while there is no price."""
         mark = market.mark()
         return int(mark * (1 - self._limits.price_collar)) if mark else 0

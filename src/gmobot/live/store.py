@@ -268,6 +268,7 @@ class Store:
             db.execute("PRAGMA synchronous = FULL")
             db.execute("PRAGMA foreign_keys = ON")
             self._migrate(db)
+            _number_on(db, self._audit.last_seq)
             db.execute("DELETE FROM audit WHERE seq <= ? - ?", (self._audit.last_seq, _OUTBOX_KEPT))
             self._drain(db)
         except (sqlite3.Error, OSError) as error:
@@ -287,6 +288,12 @@ class Store:
         if self._connection is not None:
             self._connection.close()
             self._connection = None
+
+
+def _number_on(db: sqlite3.Connection, last_seq: int) -> None:
+    """Number events on from the log file: of a new database beside an old log, it would take the first ones for copies."""
+    db.execute("INSERT INTO sqlite_sequence SELECT 'audit', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'audit')")
+    db.execute("UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE name = 'audit'", (last_seq,))
 
 
 def _marks(values: Mapping[str, object]) -> str:

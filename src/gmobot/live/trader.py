@@ -247,7 +247,7 @@ class SymbolTrader:
             return False
         denial = self._gate.denial(place, self._market)
         if denial == "price_collar" and place.purpose is Purpose.EXIT:
-            limit = self._gate.collar_price(place, self._market)
+            limit = self._gate.collar_price(self._market)
             if limit <= 0:
                 return False
             place, denial = Place(place.purpose, place.side, OrderType.LIMIT, place.lots, limit), None

@@ -5,6 +5,7 @@ A reference is ``package.module:Class`` or ``path/to/file.py:Class``.
 
 from __future__ import annotations
 
+import functools
 import importlib
 import re
 import sys
@@ -68,6 +69,7 @@ def load(ref: str, params: Mapping[str, float] | None = None, *, jit: bool = Tru
     decide = plain_function(strategy.decide)
     assert decide is not None, "check_source has seen it"
 
+    @functools.cache
     def build(name: str, body: str, sources: tuple[Path, ...]) -> ModuleType:
         text = _HEADER.format(ref=ref) + body
         paths = sorted({*sources, *(own for path in files_imported(text) for own in own_files(path))})

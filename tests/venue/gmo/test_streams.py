@@ -97,7 +97,7 @@ def test_silence_ends_a_connection_and_the_next_is_made() -> None:
         await asyncio.sleep(2)
         bench.socket.on_command = lambda command: None
         first, last_book = bench.socket, bench.clock.monotonic()
-        while not first.closed:  # noqa: ASYNC110
+        while not first.closed:
             await asyncio.sleep(0.1)
         assert 13.0 <= bench.clock.monotonic() - last_book <= 17.0
         await asyncio.sleep(5)
@@ -158,7 +158,7 @@ def test_waits_between_attempts_grow_and_have_a_ceiling(kind: str) -> None:
         bench.sockets.refusals = [NotSent("down")] * 40
         while len(times) < 12:
             before = len(bench.sockets.paths)
-            while len(bench.sockets.paths) == before:  # noqa: ASYNC110
+            while len(bench.sockets.paths) == before:
                 await asyncio.sleep(0.01)
             times.append(bench.clock.monotonic())
         waits = [later - earlier for earlier, later in pairwise(times)]

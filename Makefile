@@ -1,0 +1,46 @@
+# gmobot: `make run` for the demo, `make test` for the suite. Needs Python 3.11 or newer with venv and pip.
+
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
+BIN := .venv/bin
+STAMP := .venv/.ready
+SEEDS ?= 300
+LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --allow-unsafe
+
+.PHONY: setup run test check lock bench sim clean
+
+setup: $(STAMP)
+
+$(STAMP): requirements/dev.lock pyproject.toml
+	@test -n "$(PYTHON)" || { echo "gmobot needs Python 3.11 or newer: install python3 and python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $(STAMP)
+
+run: setup  ## the demo: emulator, bot and dashboard on loopback
+	@$(BIN)/python scripts/run_demo.py
+
+test: setup  ## the suite, with 300 seeds of the simulation; without Docker and browser
+	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+check: setup  ## what must hold before a commit
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+	@if command -v shellcheck >/dev/null; then shellcheck -x scripts/*.sh .ci/*.sh .ci/run; else echo "shellcheck is not installed: skipped"; fi
+
+lock: setup  ## pin every dependency with hashes
+	$(LOCK) --extra dev --extra research -o requirements/dev.lock pyproject.toml
+	$(LOCK) -c requirements/dev.lock -o requirements/run.lock pyproject.toml
+
+bench: setup  ## figures of this machine
+	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+sim: setup  ## make sim SEEDS=2000
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
