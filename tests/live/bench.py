@@ -41,9 +41,7 @@ from gmobot.venue.models import (
 SECOND = 1_000_000_000
 START_NS = 1_767_225_600 * SECOND
 PRICE = 10_000_000
-BTC = Instrument(
-    "BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
-)
+BTC = Instrument("BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005"))
 
 
 class HandClock:
@@ -190,9 +188,7 @@ class Bench:
     def want(self, target: int, *, stop: int = 0, take_profit: int = 0, may_open: bool = True) -> None:
         """Give the trader a desire of now."""
         now = self.clock.now_ns()
-        wish = Desire(
-            decision_id=now, closed_ns=now, due_ns=now, target=target, stop=stop, take_profit=take_profit, may_open=may_open
-        )
+        wish = Desire(decision_id=now, closed_ns=now, due_ns=now, target=target, stop=stop, take_profit=take_profit, may_open=may_open)
         self.trader.desire(wish)
 
     def events(self) -> list[dict[str, Any]]:

@@ -185,7 +185,13 @@ def test_along_any_path_every_unknown_order_could_fill_at_once(seed: int) -> Non
             number += 1
             state = draw.choice((IntentState.UNKNOWN, IntentState.ACKNOWLEDGED))
             open_[number] = intent(
-                intent_id=number, purpose=action.purpose, side=action.side, type=action.type, lots=action.lots, price=action.price, state=state
+                intent_id=number,
+                purpose=action.purpose,
+                side=action.side,
+                type=action.type,
+                lots=action.lots,
+                price=action.price,
+                state=state,
             )
         elif isinstance(action, Cancel) and draw.random() < 0.7:
             del open_[action.intent.intent_id]
