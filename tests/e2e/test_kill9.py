@@ -32,9 +32,8 @@ def test_twenty_kills_lose_and_double_nothing(bot: Bot, emulator: Emulator) -> N
     assert bot.stop() == 0, bot.console()
 
     assert differences(bot, emulator) == [], f"seed {SEED}"
-    requests = [
-        row for row in emulator.ask("/access?key=emulator-key")["access"] if row["path"].endswith("/v1/order") and row["method"] == "POST"
-    ]
+    access = emulator.ask("/access?key=emulator-key")["access"]
+    requests = [row for row in access if row["method"] == "POST" and row["path"].endswith("/v1/order")]
     intents = bot.rows("SELECT COUNT(*) FROM intents")[0][0]
     assert len(emulator.ledger()["orders"]) <= len(requests) <= intents, "every request had its intent first"
     assert len(emulator.ledger()["orders"]) >= 10, "too quiet a run proves nothing"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Awaitable, Callable
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -78,34 +80,34 @@ class ScriptedRest(GmoRest):
         self.trade_pages = 0
 
     async def orders(self, order_ids: Any) -> list[Order]:
-        self._ask()
+        self._answer()
         return [self.orders_there[i] for i in order_ids if i in self.orders_there and i not in self.invisible]
 
     async def active_orders(self, symbol: str) -> list[Order]:
-        self._ask()
+        self._answer()
         return [order for order in self.orders_there.values() if not order.status.is_final and order.order_id not in self.invisible]
 
     async def executions(self, order_id: int) -> list[Execution]:
-        self._ask()
+        self._answer()
         return [fill for fill in self.fills if fill.order_id == order_id and order_id not in self.invisible]
 
     async def latest_executions(self, symbol: str) -> list[Execution]:
-        self._ask()
+        self._answer()
         return [fill for fill in self.fills if fill.order_id not in self.invisible]
 
     async def assets(self) -> list[Balance]:
-        self._ask()
+        self._answer()
         return [Balance(asset=name, amount=amount, available=amount, jpy_rate=Decimal(1)) for name, amount in self.balances.items()]
 
     async def trades(self, symbol: str, page: int = 1, count: int = 100) -> list[Print]:
-        self._ask()
+        self._answer()
         self.trade_pages += 1
         found = self.tape[(page - 1) * count : page * count]
         self.meanwhile()
         return found
 
     async def klines(self, symbol: str, interval: str, date: str) -> list[Kline]:
-        self._ask()
+        self._answer()
         return self.day_klines.get(date, [])
 
     async def place_order(self, order: OrderRequest) -> int:
@@ -116,7 +118,7 @@ class ScriptedRest(GmoRest):
     async def cancel_order(self, order_id: int) -> None:
         self.cancelled.append(order_id)
 
-    def _ask(self) -> None:
+    def _answer(self) -> None:
         if self.trouble is not None:
             raise self.trouble
 
@@ -190,6 +192,11 @@ class Bench:
         now = self.clock.now_ns()
         wish = Desire(decision_id=now, closed_ns=now, due_ns=now, target=target, stop=stop, take_profit=take_profit, may_open=may_open)
         self.trader.desire(wish)
+
+    def sql(self, query: str) -> list[tuple[Any, ...]]:
+        """Read the database as another process would."""
+        with closing(sqlite3.connect(self.directory / "state" / "gmobot.db")) as db:
+            return db.execute(query).fetchall()
 
     def events(self) -> list[dict[str, Any]]:
         """Return the audit log, oldest first."""

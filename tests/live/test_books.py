@@ -101,7 +101,7 @@ async def test_a_stale_copy_of_an_intent_does_not_undo_a_fill(bench: Bench) -> N
     stale = await bench.acknowledged()
     await bench.books.book(fill(11, lots=60))
     await bench.books.end(stale, IntentState.EXPIRED, "EXPIRED_FAK")
-    (row,) = bench.store._connection.execute("SELECT executed_lots, state FROM intents").fetchall()
+    (row,) = bench.sql("SELECT executed_lots, state FROM intents")
     assert tuple(row) == (60, "expired")
     await bench.close()
 

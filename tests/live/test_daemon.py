@@ -16,6 +16,7 @@ from gmobot.cli.run import instance_lock
 from gmobot.emulator.exchange import NewOrder
 from gmobot.errors import ConfigError
 from gmobot.live.daemon import Daemon
+from gmobot.live.guards import Guards
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
@@ -63,6 +64,12 @@ def ours(world: World) -> int:
 def daemon(world: World) -> Daemon:
     assert world.process is not None
     return world.process.daemon
+
+
+def guards(world: World) -> Guards:
+    found = daemon(world).guards
+    assert found is not None
+    return found
 
 
 async def until(holds: Callable[[], bool], *, seconds: float = 300.0) -> None:
@@ -135,9 +142,9 @@ def test_a_pause_lets_exits_go_on_and_nothing_in(program: Program) -> None:
 
 def test_an_abort_closes_latches_outlives_a_restart_and_ends_with_an_acknowledged_resume(program: Program) -> None:
     async def script(world: World) -> None:
-        await until(lambda: daemon(world).guards is not None and daemon(world).guards.halted)
+        await until(lambda: daemon(world).status == "halted")
         await until(lambda: ours(world) == 0, seconds=10.0)
-        assert daemon(world).guards.halt_reason == "max_drawdown_exceeded"
+        assert guards(world).halt_reason == "max_drawdown_exceeded"
         before = entries(world)
         await restart(world)
         await asyncio.sleep(60.0)
@@ -145,8 +152,10 @@ def test_an_abort_closes_latches_outlives_a_restart_and_ends_with_an_acknowledge
         world.exchange.status = "PREOPEN"
         assert await daemon(world).resume("test", acknowledge=True) is None
         await asyncio.sleep(5.0)
-        assert not daemon(world).guards.halted, "the loss was acknowledged, it does not halt again"
-        assert daemon(world).account.drawdown == 0.0
+        assert not guards(world).halted, "the loss was acknowledged, it does not halt again"
+        account = daemon(world).account
+        assert account is not None
+        assert account.drawdown == 0.0
 
     in_world(program, script, max_drawdown=Decimal("0.00001"))
 

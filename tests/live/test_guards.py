@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
@@ -27,7 +28,8 @@ class Guarded:
 
     def __init__(self, bench: Bench, **risk: Any) -> None:
         self.bench = bench
-        self.settings = Settings(instrument=BTC, fixed_size=Decimal("0.01"), **{name: Decimal(value) for name, value in risk.items()})
+        limits: dict[str, Any] = {name: Decimal(value) for name, value in risk.items()}
+        self.settings = replace(Settings(instrument=BTC, fixed_size=Decimal("0.01")), **limits)
 
     async def open(self, *, close_on_abort: bool = True) -> Guards:
         await self.bench.open()
@@ -88,9 +90,7 @@ PLANTED: list[tuple[dict[str, str], Callable[[Bench], None], Callable[[Bench], N
 ]
 
 
-@pytest.mark.parametrize(
-    ("risk", "just_within", "beyond", "status", "reason"), PLANTED, ids=[f"{row[4]}-{number}" for number, row in enumerate(PLANTED)]
-)
+@pytest.mark.parametrize(("risk", "just_within", "beyond", "status", "reason"), PLANTED)
 async def test_a_guard_trips_beyond_its_limit_and_not_before(
     bench: Bench,
     risk: dict[str, str],

@@ -160,7 +160,8 @@ def test_no_sell_ever_asks_for_coins_that_another_could_take(now: Situation) -> 
 def test_along_any_path_every_unknown_order_could_fill_at_once(seed: int) -> None:
     """Orders get lost, fill in pieces, are cancelled or not: own coins stay own coins."""
     draw = random.Random(seed)
-    position, open_, number = 0, {}, 0
+    open_: dict[int, Intent] = {}
+    position = number = 0
     for _ in range(60):
         for key, known in list(open_.items()):
             fate = draw.random()
@@ -184,15 +185,8 @@ def test_along_any_path_every_unknown_order_could_fill_at_once(seed: int) -> Non
         if isinstance(action, Place):
             number += 1
             state = draw.choice((IntentState.UNKNOWN, IntentState.ACKNOWLEDGED))
-            open_[number] = intent(
-                intent_id=number,
-                purpose=action.purpose,
-                side=action.side,
-                type=action.type,
-                lots=action.lots,
-                price=action.price,
-                state=state,
-            )
+            sent = {name: getattr(action, name) for name in ("purpose", "side", "type", "lots", "price")}
+            open_[number] = intent(intent_id=number, state=state, **sent)
         elif isinstance(action, Cancel) and draw.random() < 0.7:
             del open_[action.intent.intent_id]
         sold = sum(i.open_lots for i in open_.values() if i.side is Side.SELL)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.live.bench import PRICE, SECOND, START_NS, STOP, Bench, fill, order
@@ -17,8 +18,7 @@ async def unknown(bench: Bench, **changes: object):
 
 
 def state_of(bench: Bench, intent_id: int = 1) -> str:
-    row = bench.store._connection.execute("SELECT state FROM intents WHERE intent_id = ?", (intent_id,)).fetchone()
-    return str(row[0])
+    return str(bench.sql(f"SELECT state FROM intents WHERE intent_id = {intent_id}")[0][0])
 
 
 # --- an unknown intent ------------------------------------------------------------------------------------
@@ -107,7 +107,7 @@ async def test_two_unknown_intents_never_adopt_the_same_order(bench: Bench) -> N
     ],
     ids=["size", "side", "type", "time in force", "symbol", "older than the intent"],
 )
-async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: dict[str, object]) -> None:
+async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: dict[str, Any]) -> None:
     await bench.open()
     await unknown(bench)
     bench.rest.orders_there = {1: order(1, **different)}
@@ -120,7 +120,7 @@ async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: d
 async def test_a_stop_at_another_trigger_is_not_adopted(bench: Bench) -> None:
     await bench.open()
     await unknown(bench, **STOP)
-    resting = {"side": Side.SELL, "type": OrderType.STOP, "status": OrderStatus.ARMED}
+    resting: dict[str, Any] = {"side": Side.SELL, "type": OrderType.STOP, "status": OrderStatus.ARMED}
     bench.rest.orders_there = {1: order(1, price=Decimal(PRICE - 101), **resting)}
     await bench.tracker.resolve()
     assert state_of(bench) == "unknown"

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Awaitable, Callable
-from contextlib import closing
 from dataclasses import replace
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.live.bench import PRICE, Bench, book, fill, order
@@ -46,8 +45,7 @@ def kinds(bench: Bench) -> list[tuple[str, str]]:
 
 
 def states(bench: Bench) -> list[str]:
-    with closing(sqlite3.connect(bench.directory / "state" / "gmobot.db")) as db:
-        return [row[0] for row in db.execute("SELECT state FROM intents ORDER BY intent_id")]
+    return [row[0] for row in bench.sql("SELECT state FROM intents ORDER BY intent_id")]
 
 
 async def test_the_intent_is_on_disk_before_the_request_leaves(bench: Bench) -> None:
@@ -100,7 +98,8 @@ async def test_a_refusal_and_a_request_that_never_left_are_rejected(bench: Bench
     bench.want(100)
     await bench.trader.turn()
     assert states(bench) == ["rejected", "rejected"]
-    assert [event["detail"] for event in bench.events() if event["event"] == "order_rejected"] == [
+    told = [event["detail"] for event in bench.events() if event["event"] == "order_rejected"]
+    assert told == [
         "ERR-201: no",
         "never sent: no connection",
     ]
@@ -216,7 +215,11 @@ async def test_no_entry(bench: Bench, why: str) -> None:
         bench.market.on_book(book(), bench.clock.now_ns())
     elif why == "already":
         await bench.owning(100)
-    changes = {"barred": {"entry_bar": "operator_pause"}, "stopping": {"stopping": True}, "closed": {"exchange_open": False}}
+    changes: dict[str, dict[str, Any]] = {
+        "barred": {"entry_bar": "operator_pause"},
+        "stopping": {"stopping": True},
+        "closed": {"exchange_open": False},
+    }
     bench.standing = replace(bench.standing, **changes.get(why, {}))
     await bench.trader.turn()
     assert bench.rest.placed == []
