@@ -112,6 +112,10 @@ class Account:
             self.state.day, self.state.day_start = day, equity
         return self.state.to_dict() != before
 
+    def accept_loss(self) -> None:
+        """An operator has seen the drawdown: measure the next one from here, or the halt would never end."""
+        self.state.peak = self.equity_uyen
+
     def record(self, symbol: str, *, halted: bool) -> AccountRecord:
         """Return the account as the core sees it when a bar of ``symbol`` closes."""
         ledger = self._books.ledger(symbol)

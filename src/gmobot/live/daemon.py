@@ -177,6 +177,9 @@ class Daemon:
         guards = self._latched()
         if guards.halted and not acknowledge:
             return f"halted ({guards.halt_reason}): look into it, then resume with --acknowledge"
+        if guards.halted:
+            self._account().accept_loss()
+            await self._store.save_account(self._account().state.to_dict())
         released = [Latch.PAUSE, Latch.HALT, Latch.CLOSE] if acknowledge else [Latch.PAUSE]
         await guards.release(released, source=source)
         if acknowledge:

@@ -61,6 +61,7 @@ class SymbolFeed:
         self._builder = BarBuilder(bar_seconds)
         self._held: list[Match] = []
         self._live = False
+        self._holes = 0
         self._closed_until_ns = 0
         self.gap = False
 
@@ -84,6 +85,9 @@ class SymbolFeed:
     def interrupt(self) -> None:
         """The stream is down: from here on there is a hole until :meth:`repair`."""
         self._live = False
+        # What was held lies before this hole; REST has it, and the hole too.
+        self._held = []
+        self._holes += 1
 
     def next_close_ns(self) -> int:
         """Return when bars should next be closed."""
@@ -98,17 +102,19 @@ class SymbolFeed:
         self._emit(until, flags=0)
 
     async def repair(self) -> None:
-        """Fetch what is missing and go live.
+        """Fetch what is missing and go live, unless the stream went down meanwhile: then it is to be called again.
 
         Raises:
             VenueError: No answer; call again.
         """
-        now = self._clock.now_ns()
+        holes, now = self._holes, self._clock.now_ns()
         current = now // self._bar_ns * self._bar_ns
         missing = (current - self._closed_until_ns) // self._bar_ns
         if missing > max(_FULL_REPAIR_BARS, self._warmup_bars):
             await self._warm_up(current)
         matches, complete = await recent_matches(self._rest, self._instrument, since_ns=self._closed_until_ns, most_pages=_MOST_PAGES)
+        if holes != self._holes:
+            return
         self._join(matches)
         flags = BAR_LATE if complete else BAR_LATE | BAR_GAP_BEFORE
         self.gap = not complete

@@ -1,0 +1,197 @@
+"""The whole daemon on a virtual clock, without faults: an operator's commands, aborts, restarts, one at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.simulation.loop import VirtualLoop
+from tests.simulation.world import FOREIGN_LOTS, PARAMS, STRATEGY, Plan, World
+
+from gmobot.cli.run import instance_lock
+from gmobot.emulator.exchange import NewOrder
+from gmobot.errors import ConfigError
+from gmobot.live.daemon import Daemon
+from gmobot.live.guards import Guards
+from gmobot.strategies.loader import load
+from gmobot.strategies.program import Program
+
+CALM = Plan(lost_after=0.0, slow=0.0, silent=0.0, duplicated=0.0, visibility_seconds=0.0, kills=())
+Script = Callable[[World], Awaitable[None]]
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return load(STRATEGY, PARAMS)
+
+
+def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = True, **risk: Any) -> None:
+    """Run a script in a world with a calm exchange; at the end the books are the exchange's, if the bot was ``alone`` there."""
+    loop = VirtualLoop(seed)
+    asyncio.set_event_loop(loop)
+    world = World(seed, program, loop)
+    world.plan = CALM
+    world.config = world.config.model_copy(update={"risk": world.config.risk.model_copy(update=risk)})
+
+    async def live() -> None:
+        world.exchange.start()
+        running = asyncio.create_task(world.api.run())
+        world._start()
+        await script(world)
+        await world._stop()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+    try:
+        loop.run_until_complete(live())
+        assert world.failure is None, world.failure
+        if alone:
+            world.check_end()
+    finally:
+        world.close()
+        asyncio.set_event_loop(None)
+        loop.close()
+
+
+def ours(world: World) -> int:
+    return world.account.coins["BTC"] - FOREIGN_LOTS
+
+
+def daemon(world: World) -> Daemon:
+    assert world.process is not None
+    return world.process.daemon
+
+
+def guards(world: World) -> Guards:
+    found = daemon(world).guards
+    assert found is not None
+    return found
+
+
+async def until(holds: Callable[[], bool], *, seconds: float = 300.0) -> None:
+    for _ in range(int(seconds * 10)):
+        if holds():
+            return
+        await asyncio.sleep(0.1)
+    raise AssertionError("not in time")
+
+
+async def restart(world: World) -> None:
+    await world._stop()
+    world._start()
+    await asyncio.sleep(10.0)
+
+
+def entries(world: World) -> int:
+    return len([order for order in world.account.orders.values() if order.side == "BUY"])
+
+
+async def in_position(world: World) -> None:
+    await until(lambda: ours(world) > 0 and world.account.held_lots.get("BTC", 0) == ours(world))
+
+
+def test_a_halt_keeps_the_stop_and_outlives_a_restart(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await daemon(world).halt("test")
+        before = entries(world)
+        await restart(world)
+        assert daemon(world).status == "halted"
+        await asyncio.sleep(120.0)
+        assert entries(world) == before
+        assert ours(world) == world.account.held_lots.get("BTC", 0), "what is left is protected"
+        refusal = await daemon(world).resume("test", acknowledge=False)
+        assert "acknowledge" in str(refusal)
+        assert await daemon(world).resume("test", acknowledge=True) is None
+        await until(lambda: entries(world) > before)
+
+    in_world(program, script)
+
+
+def test_flatten_closes_what_is_ours_and_only_that(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await daemon(world).flatten("test")
+        await until(lambda: ours(world) == 0, seconds=10.0)
+        await asyncio.sleep(60.0)
+        assert world.account.coins["BTC"] == FOREIGN_LOTS
+        assert world.account.active() == []
+        await daemon(world).resume("test", acknowledge=True)
+
+    in_world(program, script)
+
+
+def test_a_pause_lets_exits_go_on_and_nothing_in(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await daemon(world).pause("test")
+        before = entries(world)
+        await until(lambda: ours(world) == 0)
+        await asyncio.sleep(60.0)
+        assert (daemon(world).status, entries(world)) == ("paused", before)
+        assert not daemon(world).ready()
+        assert await daemon(world).resume("test", acknowledge=False) is None
+        await until(lambda: entries(world) > before)
+
+    in_world(program, script)
+
+
+def test_an_abort_closes_latches_outlives_a_restart_and_ends_with_an_acknowledged_resume(program: Program) -> None:
+    async def script(world: World) -> None:
+        await until(lambda: daemon(world).status == "halted")
+        await until(lambda: ours(world) == 0, seconds=10.0)
+        assert guards(world).halt_reason == "max_drawdown_exceeded"
+        before = entries(world)
+        await restart(world)
+        await asyncio.sleep(60.0)
+        assert (daemon(world).status, entries(world)) == ("halted", before)
+        world.exchange.status = "PREOPEN"
+        assert await daemon(world).resume("test", acknowledge=True) is None
+        await asyncio.sleep(5.0)
+        assert not guards(world).halted, "the loss was acknowledged, it does not halt again"
+        account = daemon(world).account
+        assert account is not None
+        assert account.drawdown == 0.0
+
+    in_world(program, script, max_drawdown=Decimal("0.00001"))
+
+
+def test_a_stop_leaves_stops_and_no_entries_behind(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await world._stop()
+        assert {order.execution_type for order in world.account.active()} == {"STOP"}
+        assert world.account.held_lots["BTC"] == ours(world)
+        world._start()
+        await asyncio.sleep(30.0)
+
+    in_world(program, script)
+
+
+def test_a_foreign_order_is_told_and_survives_flatten(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        price = Decimal(world.exchange.symbols["BTC"].book.last * 8 // 10)
+        strange = world._place(world.account, NewOrder("BTC", "BUY", "LIMIT", "FAS", Decimal("0.00001"), price))
+        await asyncio.sleep(60.0)
+        books = daemon(world).books
+        assert books is not None
+        assert books.is_foreign(strange.order_id)
+        await daemon(world).flatten("test")
+        await until(lambda: ours(world) == 0, seconds=10.0)
+        await asyncio.sleep(10.0)
+        assert world.account.active() == [strange]
+        await daemon(world).resume("test", acknowledge=True)
+
+    in_world(program, script, alone=False)
+
+
+def test_one_instance_per_state_directory(tmp_path: Path) -> None:
+    with instance_lock(tmp_path), pytest.raises(ConfigError, match="another gmobot runs"), instance_lock(tmp_path):
+        pass
+    with instance_lock(tmp_path):
+        pass

@@ -1,0 +1,104 @@
+"""The last look before an order leaves: collar, rate, circuit; exits pass wherever they can."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from tests.live.bench import BTC, PRICE, HandClock, book, limits
+
+from gmobot.live.gate import OrderGate
+from gmobot.live.intents import Purpose
+from gmobot.live.market import Market
+from gmobot.live.plan import Place
+from gmobot.venue.models import OrderType, Side
+
+ENTRY = Place(Purpose.ENTRY, Side.BUY, OrderType.MARKET, 100)
+EXIT = Place(Purpose.EXIT, Side.SELL, OrderType.MARKET, 100)
+PROTECT = Place(Purpose.PROTECT, Side.SELL, OrderType.STOP, 100, PRICE - 100)
+
+
+class Desk:
+    """A gate, its market and its clock."""
+
+    def __init__(self, **changes: Any) -> None:
+        self.clock = HandClock()
+        self.bar: str | None = None
+        self.market = Market(BTC)
+        self.market.on_book(book(), self.clock.now_ns())
+        self.gate = OrderGate(limits(**changes), self.clock, entry_bar=lambda: self.bar)
+
+    def denial(self, place: Place) -> str | None:
+        return self.gate.denial(place, self.market)
+
+
+def test_a_calm_market_lets_everything_pass() -> None:
+    assert [Desk().denial(place) for place in (ENTRY, EXIT, PROTECT)] == [None, None, None]
+
+
+def test_a_bar_keeps_entries_only() -> None:
+    desk = Desk()
+    desk.bar = "operator_halt"
+    assert [desk.denial(place) for place in (ENTRY, EXIT, PROTECT)] == ["operator_halt", None, None]
+
+
+@pytest.mark.parametrize(("spread", "denied"), [(400_000, None), (400_100, "price_collar")])
+def test_a_market_order_may_reach_as_far_as_the_collar(spread: int, denied: str | None) -> None:
+    desk = Desk()
+    desk.market.on_book(book(spread=spread), desk.clock.now_ns())
+    assert desk.denial(ENTRY) == denied
+    assert desk.denial(EXIT) == denied
+    assert desk.denial(PROTECT) is None, "a STOP at its trigger is protection, however wide the book"
+
+
+def test_a_book_too_thin_for_the_order_is_outside_the_collar() -> None:
+    desk = Desk()
+    desk.market.on_book(book(size="0.00099"), desk.clock.now_ns())
+    assert desk.denial(ENTRY) == "price_collar"
+
+
+def test_a_book_counts_while_it_is_fresh() -> None:
+    desk = Desk()
+    desk.clock.advance(15.0)
+    assert desk.denial(EXIT) is None
+    desk.clock.advance(0.001)
+    assert desk.denial(EXIT) == "price_collar"
+
+
+def test_without_a_book_no_market_order_leaves() -> None:
+    desk = Desk()
+    desk.market.book = None
+    assert desk.denial(EXIT) == "price_collar"
+    assert desk.gate.collar_price(desk.market) == 0
+    desk.market.last = PRICE
+    assert desk.gate.collar_price(desk.market) == 9_800_000
+
+
+def test_so_many_orders_a_minute_and_no_more() -> None:
+    desk = Desk(max_orders_per_minute=3)
+    for _ in range(3):
+        assert desk.denial(ENTRY) is None
+        desk.gate.sent()
+        desk.clock.advance(10.0)
+        desk.market.on_book(book(), desk.clock.now_ns())
+    assert [desk.denial(place) for place in (ENTRY, EXIT, PROTECT)] == ["order_rate_limit", None, None]
+    desk.clock.advance(29.9)
+    desk.market.on_book(book(), desk.clock.now_ns())
+    assert desk.denial(ENTRY) == "order_rate_limit"
+    desk.clock.advance(0.1)
+    assert desk.denial(ENTRY) is None
+
+
+def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
+    desk = Desk()
+    desk.gate.refused()
+    desk.gate.refused()
+    desk.gate.accepted()
+    desk.gate.refused()
+    desk.gate.refused()
+    assert desk.denial(ENTRY) is None
+    desk.gate.refused()
+    assert desk.gate.circuit_open
+    assert [desk.denial(place) for place in (ENTRY, EXIT, PROTECT)] == ["reject_circuit_open", None, None]
+    desk.gate.reset()
+    assert desk.denial(ENTRY) is None

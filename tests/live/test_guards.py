@@ -1,0 +1,260 @@
+"""Every guard with the fault it exists for; an abort latches, outlives the process, and waits for a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from tests.live.bench import BTC, PRICE, Bench, fill
+
+from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
+from gmobot.core.settings import Settings
+from gmobot.live.guards import Guards
+from gmobot.live.intents import Latch
+from gmobot.live.supervisor import Supervisor
+from gmobot.venue.models import ExchangeStatus, Side, StreamNotice
+
+YEN = 1_000_000
+LOTS = 10_000
+"""A tenth of a coin: at the opening price the whole capital of a million yen."""
+
+
+class Guarded:
+    """Guards over an account that owns a tenth of a coin, bought for all it had."""
+
+    def __init__(self, bench: Bench, **risk: Any) -> None:
+        self.bench = bench
+        limits: dict[str, Any] = {name: Decimal(value) for name, value in risk.items()}
+        self.settings = replace(Settings(instrument=BTC, fixed_size=Decimal("0.01")), **limits)
+
+    async def open(self, *, close_on_abort: bool = True) -> Guards:
+        await self.bench.open()
+        if self.bench.account.state.base_cash is None:
+            self.bench.account.start(1_000_000 * YEN, {})
+            await self.bench.acknowledged(order_id=900, lots=LOTS)
+            await self.bench.books.book(fill(9_000, 900, LOTS, fee=0))
+        return self.put_up(close_on_abort=close_on_abort)
+
+    def put_up(self, *, close_on_abort: bool = True) -> Guards:
+        bench = self.bench
+        self.supervisor = Supervisor(
+            ("public",), bench.clock, degraded_after_seconds=60.0, maintenance_max_minutes=60.0, changed=lambda status, why: None
+        )
+        self.supervisor.on_notice(StreamNotice(stream="public", state="up"))
+        self.decisions = SimpleNamespace(hung=False)
+        self.desks: Any = {"BTC": SimpleNamespace(market=bench.market, settings=self.settings, decisions=self.decisions)}
+        self.guards = Guards(
+            bench.store,
+            self.supervisor,
+            bench.directory,
+            latches=bench.saved.latches,
+            min_free_disk_bytes=1_000,
+            max_clock_skew_seconds=2.0,
+            close_on_abort=close_on_abort,
+        )
+        self.guards.look_around(0)
+        return self.guards
+
+    async def assess(self) -> tuple[int, list[str]]:
+        self.bench.account.observe()
+        await self.guards.assess(self.bench.account, self.desks)
+        return self.guards.status, self.guards.reasons
+
+    def bar(self) -> str | None:
+        return self.guards.entry_bar(self.desks.values(), len(self.bench.books.unresolved()))
+
+
+def price(ticks: int) -> Callable[[Bench], None]:
+    return lambda bench: setattr(bench.market, "last", ticks)
+
+
+def drift(yen: int) -> Callable[[Bench], None]:
+    return lambda bench: setattr(bench.account, "wallet_drift_uyen", yen * YEN)
+
+
+def nothing(_: Bench) -> None:
+    return
+
+
+PLANTED: list[tuple[dict[str, str], Callable[[Bench], None], Callable[[Bench], None], int, str]] = [
+    ({"max_drawdown": "0.1"}, price(9_000_000), price(8_999_999), RISK_ABORT, "max_drawdown_exceeded"),
+    ({"daily_loss_limit": "100000"}, price(9_000_000), price(8_999_999), RISK_DEGRADED, "daily_loss_limit_exceeded"),
+    ({"max_trade_loss": "100000"}, price(9_000_000), price(8_999_999), RISK_ABORT, "max_trade_loss_exceeded"),
+    ({"max_leverage": "1"}, nothing, lambda bench: bench.account.start(999_999 * YEN, {}), RISK_DEGRADED, "max_leverage_exceeded"),
+    ({"max_wallet_drift": "100"}, drift(100), drift(101), RISK_DEGRADED, "wallet_drift_exceeded"),
+    ({"max_wallet_drift": "100"}, drift(-100), drift(-101), RISK_DEGRADED, "wallet_drift_exceeded"),
+]
+
+
+@pytest.mark.parametrize(("risk", "just_within", "beyond", "status", "reason"), PLANTED)
+async def test_a_guard_trips_beyond_its_limit_and_not_before(
+    bench: Bench,
+    risk: dict[str, str],
+    just_within: Callable[[Bench], None],
+    beyond: Callable[[Bench], None],
+    status: int,
+    reason: str,
+) -> None:
+    guarded = Guarded(bench, **risk)
+    await guarded.open()
+    just_within(bench)
+    assert await guarded.assess() == (RISK_OK, [])
+    assert guarded.bar() is None
+    beyond(bench)
+    assert await guarded.assess() == (status, [reason])
+    assert guarded.bar() == ("operator_halt" if status == RISK_ABORT else reason)
+    assert guarded.guards.halted == guarded.guards.closing == (status == RISK_ABORT)
+    await bench.close()
+
+
+@pytest.mark.parametrize(("size", "status"), [("0.1", RISK_OK), ("0.09999", RISK_DEGRADED)])
+async def test_a_position_beyond_its_limit_is_degraded(bench: Bench, size: str, status: int) -> None:
+    guarded = Guarded(bench, max_position_size=size)
+    await guarded.open()
+    assert (await guarded.assess())[0] == status
+    await bench.close()
+
+
+async def test_a_closed_trade_s_loss_aborts_once(bench: Bench) -> None:
+    guarded = Guarded(bench, max_trade_loss="100000")
+    await guarded.open()
+    await guarded.assess()
+    await bench.acknowledged(order_id=901, lots=LOTS, side=Side.SELL)
+    await bench.books.book(fill(9_001, 901, LOTS, side=Side.SELL, price=8_999_999, fee=0))
+    assert await guarded.assess() == (RISK_ABORT, ["max_trade_loss_exceeded"])
+    assert await guarded.assess() == (RISK_OK, [])
+    assert guarded.guards.halted, "what was latched stays"
+    await bench.close()
+
+
+async def test_what_an_open_trade_paid_in_fees_and_lost_already_counts(bench: Bench) -> None:
+    guarded = Guarded(bench, max_trade_loss="100000")
+    await guarded.open()
+    await bench.acknowledged(order_id=901, lots=LOTS // 2, side=Side.SELL)
+    await bench.books.book(fill(9_001, 901, LOTS // 2, side=Side.SELL, price=8_500_000, fee=10))
+    bench.market.last = 9_500_000
+    # Lost 75 000 on the half that is gone, 25 000 on the half that is left, and ten yen of fees.
+    assert await guarded.assess() == (RISK_ABORT, ["max_trade_loss_exceeded"])
+    await bench.close()
+
+
+async def test_an_abort_outlives_the_process_and_is_told(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    await guarded.open()
+    bench.market.last = 8_000_000
+    await guarded.assess()
+    await bench.reopen()
+    bench.market.last = PRICE
+    again = guarded.put_up()
+    assert (again.halted, again.closing, again.halt_reason) == (True, True, "max_drawdown_exceeded")
+    assert guarded.bar() == "operator_halt"
+    told = [(event["event"], event.get("status"), event.get("command")) for event in bench.events()]
+    assert ("risk_status_changed", "abort", None) in told
+    assert ("control_command", None, "halt") in told
+    await again.release([Latch.HALT, Latch.CLOSE], source="test")
+    await bench.reopen()
+    assert not guarded.put_up().halted
+    await bench.close()
+
+
+async def test_an_abort_that_keeps_its_stop_does_not_close(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    await guarded.open(close_on_abort=False)
+    bench.market.last = 8_000_000
+    await guarded.assess()
+    assert (guarded.guards.halted, guarded.guards.closing) == (True, False)
+    await bench.close()
+
+
+async def test_abort_beats_degraded(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1", daily_loss_limit="1", max_wallet_drift="1")
+    await guarded.open()
+    bench.market.last = 8_000_000
+    drift(5)(bench)
+    status, reasons = await guarded.assess()
+    assert status == RISK_ABORT
+    assert set(reasons) == {"max_drawdown_exceeded", "daily_loss_limit_exceeded", "wallet_drift_exceeded"}
+    await bench.close()
+
+
+async def test_the_daily_loss_starts_anew_at_six_in_japan(bench: Bench) -> None:
+    guarded = Guarded(bench, daily_loss_limit="100000")
+    await guarded.open()
+    bench.market.last = 8_000_000
+    assert (await guarded.assess())[0] == RISK_DEGRADED
+    bench.clock.advance(21 * 3_600 - 1)
+    assert (await guarded.assess())[0] == RISK_DEGRADED, "five to six in Japan"
+    bench.clock.advance(1)
+    assert await guarded.assess() == (RISK_OK, [])
+    assert guarded.bar() is None
+    await bench.close()
+
+
+async def test_peak_and_day_survive_a_restart(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    await guarded.open()
+    bench.market.last = 11_000_000
+    bench.account.observe()
+    await bench.store.save_account(bench.account.state.to_dict())
+    await bench.reopen()
+    guarded.put_up()
+    bench.market.last = 9_800_000
+    assert await guarded.assess() == (RISK_ABORT, ["max_drawdown_exceeded"]), "measured from the peak before the restart"
+    await bench.close()
+
+
+async def test_an_accepted_loss_is_where_the_next_drawdown_starts(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    await guarded.open()
+    bench.market.last = 8_000_000
+    await guarded.assess()
+    bench.account.accept_loss()
+    assert await guarded.assess() == (RISK_OK, [])
+    bench.market.last = 7_199_999
+    assert (await guarded.assess())[0] == RISK_ABORT
+    await bench.close()
+
+
+@pytest.mark.parametrize(
+    ("plant", "reason"),
+    [
+        (lambda g: g.supervisor.on_notice(StreamNotice(stream="public", state="down")), "stream_stale"),
+        (lambda g: g.supervisor.on_exchange(ExchangeStatus.MAINTENANCE), "exchange_maintenance"),
+        (lambda g: g.guards.look_around(2_000_000_001), "clock_skew"),
+        (lambda g: g.guards.look_around(-2_000_000_001), "clock_skew"),
+        (lambda g: setattr(g.guards, "disk_free_bytes", 999), "disk_low"),
+        (lambda g: setattr(g.decisions, "hung", True), "strategy_timeout"),
+    ],
+)
+async def test_nothing_opens_while(bench: Bench, plant: Callable[[Guarded], None], reason: str) -> None:
+    guarded = Guarded(bench)
+    await guarded.open()
+    assert guarded.bar() is None
+    plant(guarded)
+    assert guarded.bar() == reason
+    await bench.close()
+
+
+async def test_nothing_opens_while_an_outcome_is_unknown(bench: Bench) -> None:
+    guarded = Guarded(bench)
+    await guarded.open()
+    await bench.books.unknown(await bench.intend(), "reply lost")
+    assert guarded.bar() == "order_outcome_unknown"
+    await bench.close()
+
+
+async def test_a_latch_set_twice_is_told_once(bench: Bench) -> None:
+    guarded = Guarded(bench)
+    guards = await guarded.open()
+    await guards.set(Latch.PAUSE, "operator_pause", source="socket")
+    await guards.set(Latch.PAUSE, "operator_pause", source="socket")
+    assert guarded.bar() == "operator_pause"
+    assert len([event for event in bench.events() if event["event"] == "control_command"]) == 1
+    assert not guards.armed("hash")
+    await guards.set(Latch.ARMED, "hash", source="socket")
+    assert (guards.armed("hash"), guards.armed("other")) == (True, False)
+    await bench.close()

@@ -1,0 +1,193 @@
+"""What to do next, as a table of situations; and on spot never a lot too many."""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.live.bench import STOP, intent
+
+from gmobot.live.intents import Intent, IntentState, Purpose
+from gmobot.live.plan import Action, Cancel, Place, Situation, next_action
+from gmobot.venue.models import OrderType, Side
+
+EXIT: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
+LIMIT_ENTRY: dict[str, Any] = {"type": OrderType.LIMIT, "price": 90}
+WORKING = IntentState.WORKING
+BUY = Place(Purpose.ENTRY, Side.BUY, OrderType.MARKET, 100)
+
+
+def situation(*open_: Intent, **changes: Any) -> Situation:
+    values: dict[str, Any] = {
+        "position": 0,
+        "target": 0,
+        "stop": 0,
+        "entry_allowed": True,
+        "entry_used": False,
+        "settling": False,
+        "cancelling": frozenset(),
+        "open": open_,
+        "min_lots": 10,
+        "max_lots": 1_000,
+    }
+    return Situation(**(values | changes))
+
+
+def stop_order(lots: int = 100, price: int = 90, state: IntentState = WORKING, number: int = 7) -> Intent:
+    return intent(**(STOP | {"intent_id": number, "lots": lots, "price": price, "state": state}))
+
+
+def exit_order(lots: int, state: IntentState = WORKING) -> Intent:
+    return intent(**EXIT, intent_id=8, lots=lots, state=state)
+
+
+def protect(lots: int, price: int = 90) -> Place:
+    return Place(Purpose.PROTECT, Side.SELL, OrderType.STOP, lots, price)
+
+
+def leave(lots: int) -> Place:
+    return Place(Purpose.EXIT, Side.SELL, OrderType.MARKET, lots)
+
+
+ENTRY = intent(intent_id=5, state=WORKING)
+RESTING = intent(**LIMIT_ENTRY, intent_id=6, state=WORKING)
+STOP_90 = stop_order()
+
+TABLE: list[tuple[str, Situation, Action | None]] = [
+    ("nothing wanted, nothing owned", situation(), None),
+    ("an entry is wanted", situation(target=100), BUY),
+    ("an entry is wanted, this decision has had one", situation(target=100, entry_used=True), None),
+    ("an entry is wanted and forbidden", situation(target=100, entry_allowed=False), None),
+    ("an entry is under way", situation(ENTRY, target=100), None),
+    ("any order is unknown", situation(stop_order(state=IntentState.UNKNOWN), target=300, position=100), None),
+    ("more is wanted than one order may hold", situation(target=5_000), Place(Purpose.ENTRY, Side.BUY, OrderType.MARKET, 1_000)),
+    ("less is wanted than an order may hold", situation(target=9), None),
+    ("a resting entry is not wanted any more", situation(RESTING, target=0), Cancel(RESTING)),
+    ("a resting entry is not allowed any more", situation(RESTING, target=100, entry_allowed=False), Cancel(RESTING)),
+    ("its cancel is on the way", situation(RESTING, target=0, cancelling=frozenset({6})), None),
+    ("a MARKET order is not cancelled", situation(ENTRY, target=0), None),
+    ("coins without a stop", situation(position=100, target=100, stop=90), protect(100)),
+    ("coins of a strategy without a stop", situation(position=100, target=100), None),
+    ("an entry is still filling", situation(ENTRY, position=50, target=150, stop=90, settling=True), None),
+    ("an entry has paused", situation(ENTRY, position=50, target=150, stop=90), protect(50)),
+    ("a stop covers a part: the rest gets its own", situation(STOP_90, position=150, target=150, stop=90), protect(50)),
+    ("a stop covers all", situation(STOP_90, position=100, target=100, stop=90), None),
+    ("the stop has moved", situation(STOP_90, position=100, target=100, stop=95), Cancel(STOP_90)),
+    ("a stop covers too much", situation(STOP_90, position=50, target=50, stop=90), Cancel(STOP_90)),
+    ("a stop for coins that are gone", situation(STOP_90, position=0, target=0, stop=90), Cancel(STOP_90)),
+    ("what is left is too small to protect", situation(position=9, target=9, stop=90), None),
+    ("an exit without a stop", situation(position=100, target=0), leave(100)),
+    ("an exit takes the stop away first", situation(STOP_90, position=100, target=0, stop=90), Cancel(STOP_90)),
+    ("and waits until that is done", situation(STOP_90, position=100, target=0, stop=90, cancelling=frozenset({7})), None),
+    ("an exit beside a stop that leaves room", situation(STOP_90, position=300, target=200, stop=90), leave(100)),
+    ("an exit is under way", situation(exit_order(100), position=100, target=0), None),
+    ("an exit under way covers a part", situation(exit_order(40), position=100, target=0), leave(60)),
+    ("an unknown exit counts as filled", situation(exit_order(100, IntentState.UNKNOWN), position=100, target=0), None),
+    ("an unknown stop blocks its coins", situation(stop_order(state=IntentState.UNKNOWN), position=100, target=0), None),
+    ("an unknown stop leaves the others free", situation(stop_order(60, state=IntentState.INTENT), position=100, target=60), leave(40)),
+    ("exits go on when entries are forbidden", situation(position=100, target=0, entry_allowed=False), leave(100)),
+]
+
+
+@pytest.mark.parametrize(("now", "expected"), [row[1:] for row in TABLE], ids=[row[0] for row in TABLE])
+def test_the_next_action(now: Situation, expected: Action | None) -> None:
+    assert next_action(now) == expected
+
+
+OPEN_STATES = [state for state in IntentState if not state.is_final]
+
+
+@st.composite
+def intents(draw: st.DrawFn, number: int) -> Intent:
+    purpose = draw(st.sampled_from(Purpose))
+    lots = draw(st.integers(1, 2_000))
+    kind = OrderType.STOP if purpose is Purpose.PROTECT else draw(st.sampled_from([OrderType.MARKET, OrderType.LIMIT]))
+    return intent(
+        intent_id=number,
+        purpose=purpose,
+        side=Side.BUY if purpose is Purpose.ENTRY else Side.SELL,
+        type=kind,
+        lots=lots,
+        price=draw(st.sampled_from([0, 90, 95])),
+        executed_lots=draw(st.integers(0, lots - 1)),
+        state=draw(st.sampled_from(OPEN_STATES)),
+    )
+
+
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    count = draw(st.integers(0, 4))
+    return Situation(
+        position=draw(st.integers(0, 3_000)),
+        target=draw(st.integers(0, 3_000)),
+        stop=draw(st.sampled_from([0, 90, 95])),
+        entry_allowed=draw(st.booleans()),
+        entry_used=draw(st.booleans()),
+        settling=draw(st.booleans()),
+        cancelling=frozenset(draw(st.sets(st.integers(1, 4)))),
+        open=tuple(draw(intents(number)) for number in range(1, count + 1)),
+        min_lots=10,
+        max_lots=1_000,
+    )
+
+
+@settings(max_examples=400, deadline=None)
+@given(situations())
+def test_no_sell_ever_asks_for_coins_that_another_could_take(now: Situation) -> None:
+    action = next_action(now)
+    if isinstance(action, Cancel):
+        assert action.intent in now.open
+        assert action.intent.intent_id not in now.cancelling
+        assert not action.intent.state.is_unresolved
+    if not isinstance(action, Place):
+        return
+    assert now.min_lots <= action.lots <= now.max_lots
+    if action.side is Side.SELL:
+        assert action.lots + sum(i.open_lots for i in now.open if i.side is Side.SELL) <= now.position
+    else:
+        assert now.entry_allowed
+        assert not now.entry_used
+        assert not any(i.state.is_unresolved for i in now.open)
+        assert now.position + action.lots <= now.target
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32))
+def test_along_any_path_every_unknown_order_could_fill_at_once(seed: int) -> None:
+    """Orders get lost, fill in pieces, are cancelled or not: own coins stay own coins."""
+    draw = random.Random(seed)
+    open_: dict[int, Intent] = {}
+    position = number = 0
+    for _ in range(60):
+        for key, known in list(open_.items()):
+            fate = draw.random()
+            if known.state is IntentState.UNKNOWN and fate < 0.3:
+                del open_[key]
+            elif known.state is not IntentState.UNKNOWN and fate < 0.3:
+                lots = draw.randint(1, known.open_lots)
+                position += lots if known.side is Side.BUY else -lots
+                open_[key] = msgspec.structs.replace(known, executed_lots=known.executed_lots + lots, state=WORKING)
+                if open_[key].open_lots == 0:
+                    del open_[key]
+        now = situation(
+            *open_.values(),
+            position=position,
+            target=draw.choice((0, 50, 100, 1_000)),
+            stop=draw.choice((0, 90, 95)),
+            entry_allowed=draw.random() < 0.7,
+            settling=draw.random() < 0.2,
+        )
+        action = next_action(now)
+        if isinstance(action, Place):
+            number += 1
+            state = draw.choice((IntentState.UNKNOWN, IntentState.ACKNOWLEDGED))
+            sent = {name: getattr(action, name) for name in ("purpose", "side", "type", "lots", "price")}
+            open_[number] = intent(intent_id=number, state=state, **sent)
+        elif isinstance(action, Cancel) and draw.random() < 0.7:
+            del open_[action.intent.intent_id]
+        sold = sum(i.open_lots for i in open_.values() if i.side is Side.SELL)
+        assert position - sold >= 0, f"seed {seed}"
