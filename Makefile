@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.ready
 SEEDS ?= 300
-LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --allow-unsafe
+LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
 .PHONY: setup run test check lock bench sim clean
 
@@ -35,6 +35,7 @@ check: setup  ## what must hold before a commit
 lock: setup  ## pin every dependency with hashes
 	$(LOCK) --extra dev --extra research -o requirements/dev.lock pyproject.toml
 	$(LOCK) -c requirements/dev.lock -o requirements/run.lock pyproject.toml
+	echo "setuptools>=77" | $(LOCK) -o requirements/build.lock -
 
 bench: setup  ## figures of this machine
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
