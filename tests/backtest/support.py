@@ -111,4 +111,5 @@ class Stepwise:
         self.account["cash_uyen"], self.account["equity_uyen"] = self.cash + book.cash_uyen, worth
         self.account["peak_equity_uyen"] = max(int(self.account["peak_equity_uyen"][0]), int(worth))
         self.account["last_trade_pnl_uyen"], self.account["closed_trades"] = book.last_trade_pnl_uyen, book.closed_trades
+        self.account["trade_realized_uyen"] = book.trade_realized_uyen - book.trade_fees_uyen
         self.equity.append(int(worth))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -44,10 +43,11 @@ class Once(Strategy):
 CALM = (10_000_000, 10_000_000, 10_000_000, 10_000_000)
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Any:
-    path = tmp_path / "once.py"
-    path.write_text(ONCE)
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    folder = tmp_path_factory.mktemp("strategy")
+    (folder / "once.py").write_text(ONCE)
+    once = load(f"{folder / 'once.py'}:Once", cache_dir=folder)
 
     def go(
         rows: list[tuple[int, int, int, int]],
@@ -58,9 +58,8 @@ def run(tmp_path: Path) -> Any:
         limits: dict[str, Any] | None = None,
         **params: float,
     ) -> Simulation:
-        program = load(f"{path}:Once", params, cache_dir=tmp_path)
         chosen = settings(instrument, **({"cooldown_bars": 0} | (limits or {})))
-        return simulate(program, chosen, bars(rows), initial_uyen=cash, slippage_ticks=slippage)
+        return simulate(once.bind(params), chosen, bars(rows), initial_uyen=cash, slippage_ticks=slippage)
 
     return go
 
@@ -159,3 +158,10 @@ def test_an_abort_closes_and_stays_halted(run: Any) -> None:
     result = run(rows, limits={"max_trade_loss": Decimal(5_000)})
     assert fill(result, 1)[:2] == (3, EXIT)
     assert result.halted
+
+
+@pytest.mark.parametrize(("low", "aborts"), [(9_505_000, False), (9_504_999, True)])
+def test_the_trade_loss_guard_counts_the_fee_of_the_entry(run: Any, low: int, aborts: bool) -> None:
+    # 0.01 BTC bought at 10,000,000 yen costs a fee of 50 yen: a limit of 5,000 yen leaves 4,950 for the price.
+    result = run([CALM, CALM, (10_000_000, 10_000_000, low, low), (low,) * 4], limits={"max_trade_loss": Decimal(5_000)})
+    assert result.halted is aborts

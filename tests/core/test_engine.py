@@ -98,7 +98,8 @@ def test_filters_never_keep_a_position_from_closing() -> None:
 
 
 def test_a_latched_halt_opens_nothing_and_keeps_what_is_there() -> None:
-    assert Desk().step(BUY, account(halted=1)).target == 0
+    desired = Desk().step(_buy(0.9, EMA_MOMENTUM_LONG, stop=PRICE - 50_000.0), account(halted=1))
+    assert (desired.target, desired.stop) == (0, 0)
     assert Desk().step(of=account(halted=1, **HELD)).target == 100
     assert Desk().step(SELL, account(halted=1, **HELD)).target == 0
 

@@ -133,7 +133,7 @@ print(json.dumps({"confidence": desired.confidence, "hits": hits, "misses": miss
 def start_child(ref: str, cache: Path, **environment: str) -> subprocess.Popen[str]:
     """Load a strategy and decide once in a process of its own."""
     root = Path(__file__).parents[2]
-    paths = os.pathsep.join([str(root), environment.pop("PYTHONPATH", "")])
+    paths = os.pathsep.join([str(root), environment.pop("PYTHONPATH", ""), os.environ.get("PYTHONPATH", "")])
     command = [sys.executable, "-c", CHILD, ref, str(cache)]
     environ = os.environ | {"PYTHONPATH": paths, "PYTHONDONTWRITEBYTECODE": "1"} | environment
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environ, cwd=root)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 SOURCE = '''
 from gmobot.backtest.fills import ENTRY, EXIT, STOP, TARGET, buy_at, sell_at, stop_price, target_price
+from gmobot.core.ledger import show
 from gmobot.core.records import RISK_ABORT
 from gmobot.core.sizing import affordable_lots
 
@@ -57,13 +58,10 @@ def simulate(bars, engine, state, account, params, settings, shown, desired, led
         if day != r.day:
             r.day = day
             a.day_start_equity_uyen = a.equity_uyen
-        a.position = book.position
-        a.cost_uyen = book.cost_uyen
+        show(book, a)
         a.cash_uyen = initial + book.cash_uyen
         a.equity_uyen = worth
         a.peak_equity_uyen = max(a.peak_equity_uyen, worth)
-        a.last_trade_pnl_uyen = book.last_trade_pnl_uyen
-        a.closed_trades = book.closed_trades
         observe(engine[0], bar, s, shown[0])
         position = book.position * s.size_numerator / s.size_denominator
         conclude(engine[0], bar, a, s, decide(state[0], shown[0], params[0], position), d)

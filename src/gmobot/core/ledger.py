@@ -71,3 +71,13 @@ def apply_sell(ledger: Record, unit_uyen: int, ticks: int, lots: int, fee_uyen: 
     ledger.trade_fees_uyen = 0
     ledger.trade_realized_uyen = 0
     return pnl
+
+
+@compiled
+def show(ledger: Record, account: Record) -> None:
+    """Write what the ACCOUNT record tells of this symbol, all of it in one place, so that no caller forgets a part."""
+    account.position = ledger.position
+    account.cost_uyen = ledger.cost_uyen
+    account.last_trade_pnl_uyen = ledger.last_trade_pnl_uyen
+    account.closed_trades = ledger.closed_trades
+    account.trade_realized_uyen = ledger.trade_realized_uyen - ledger.trade_fees_uyen

@@ -118,15 +118,12 @@ class Account:
         others = [other for other in self._books.symbols if other != symbol and self._books.position(other)]
         record = np.zeros(1, ACCOUNT)
         row = record[0]
-        row["position"] = ledger.position
-        row["cost_uyen"] = ledger.cost_uyen
+        ledger.show(record)
         row["cash_uyen"] = self.cash_uyen
         row["equity_uyen"] = self.equity_uyen
         row["peak_equity_uyen"] = max(self.state.peak, self.equity_uyen)
         row["day_start_equity_uyen"] = self.state.day_start
         row["wallet_drift_uyen"] = self.wallet_drift_uyen
-        row["last_trade_pnl_uyen"] = ledger.last_trade_pnl_uyen
-        row["closed_trades"] = ledger.closed_trades
         row["other_positions"] = len(others)
         row["other_gross_uyen"] = sum(abs(self.worth_uyen(other)) for other in others)
         row["pending"] = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.purpose is Purpose.ENTRY)

@@ -9,12 +9,13 @@ import numpy as np
 
 from gmobot.core.compiled import PlainRecord, uncompiled
 from gmobot.core.instrument import Instrument
-from gmobot.core.ledger import LEDGER, apply_buy, apply_sell
+from gmobot.core.ledger import LEDGER, apply_buy, apply_sell, show
 from gmobot.errors import FatalError
 from gmobot.venue.models import Side
 
 _buy = uncompiled(apply_buy)
 _sell = uncompiled(apply_sell)
+_show = uncompiled(show)
 
 
 class SymbolLedger:
@@ -46,6 +47,10 @@ class SymbolLedger:
         else:
             _sell(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
 
+    def show(self, account: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
+        """Write what a one-element ACCOUNT array tells of this symbol."""
+        _show(self._record, PlainRecord(account[0]))
+
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
         return {name: int(self._numbers[0][name]) for name in LEDGER.names or ()}
@@ -74,11 +79,6 @@ class SymbolLedger:
     def realized_uyen(self) -> int:
         """What sales brought above cost, before fees."""
         return int(self._record.realized_uyen)
-
-    @property
-    def last_trade_pnl_uyen(self) -> int:
-        """P/L of the last closed trade, after fees."""
-        return int(self._record.last_trade_pnl_uyen)
 
     @property
     def closed_trades(self) -> int:
