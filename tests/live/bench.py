@@ -147,8 +147,16 @@ class Bench:
         self.market.on_book(book(), self.clock.now_ns())
         self.market.last = PRICE
         self.account = Account(self.books, {"BTC": self.market}, self.clock, AccountState.restore(self.saved.account))
+        telemetry = Telemetry(version="test", config_hash="0")
         self.tracker = OrderTracker(
-            "BTC", self.books, self.rest, self.clock, visibility_delay_seconds=3.0, changed=self._changed, alarm=self._alarm
+            "BTC",
+            self.books,
+            self.rest,
+            self.clock,
+            telemetry=telemetry,
+            visibility_delay_seconds=3.0,
+            changed=self._changed,
+            alarm=self._alarm,
         )
         self.gate = OrderGate(limits(), self.clock, entry_bar=lambda: self.bar)
         self.trader = SymbolTrader(
@@ -160,7 +168,7 @@ class Bench:
             rest=self.rest,
             store=self.store,
             clock=self.clock,
-            telemetry=Telemetry(version="test", config_hash="0"),
+            telemetry=telemetry,
             standing=lambda: self.standing,
             entry_window_seconds=10.0,
         )

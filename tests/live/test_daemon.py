@@ -15,6 +15,7 @@ from tests.simulation.world import FOREIGN_LOTS, PARAMS, STRATEGY, Plan, World
 from gmobot.cli.run import instance_lock
 from gmobot.emulator.exchange import NewOrder
 from gmobot.errors import ConfigError
+from gmobot.live.commands import Commands
 from gmobot.live.daemon import Daemon
 from gmobot.live.guards import Guards
 from gmobot.strategies.loader import load
@@ -66,6 +67,12 @@ def daemon(world: World) -> Daemon:
     return world.process.daemon
 
 
+def commands(world: World) -> Commands:
+    found = daemon(world).commands
+    assert found is not None
+    return found
+
+
 def guards(world: World) -> Guards:
     found = daemon(world).guards
     assert found is not None
@@ -97,16 +104,16 @@ async def in_position(world: World) -> None:
 def test_a_halt_keeps_the_stop_and_outlives_a_restart(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
-        await daemon(world).halt("test")
+        await commands(world).halt("test")
         before = entries(world)
         await restart(world)
         assert daemon(world).status == "halted"
         await asyncio.sleep(120.0)
         assert entries(world) == before
         assert ours(world) == world.account.held_lots.get("BTC", 0), "what is left is protected"
-        refusal = await daemon(world).resume("test", acknowledge=False)
+        refusal = await commands(world).resume("test", acknowledge=False)
         assert "acknowledge" in str(refusal)
-        assert await daemon(world).resume("test", acknowledge=True) is None
+        assert await commands(world).resume("test", acknowledge=True) is None
         await until(lambda: entries(world) > before)
 
     in_world(program, script)
@@ -115,12 +122,12 @@ def test_a_halt_keeps_the_stop_and_outlives_a_restart(program: Program) -> None:
 def test_flatten_closes_what_is_ours_and_only_that(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
-        await daemon(world).flatten("test")
+        await commands(world).flatten("test")
         await until(lambda: ours(world) == 0, seconds=10.0)
         await asyncio.sleep(60.0)
         assert world.account.coins["BTC"] == FOREIGN_LOTS
         assert world.account.active() == []
-        await daemon(world).resume("test", acknowledge=True)
+        await commands(world).resume("test", acknowledge=True)
 
     in_world(program, script)
 
@@ -128,13 +135,13 @@ def test_flatten_closes_what_is_ours_and_only_that(program: Program) -> None:
 def test_a_pause_lets_exits_go_on_and_nothing_in(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
-        await daemon(world).pause("test")
+        await commands(world).pause("test")
         before = entries(world)
         await until(lambda: ours(world) == 0)
         await asyncio.sleep(60.0)
         assert (daemon(world).status, entries(world)) == ("paused", before)
         assert not daemon(world).ready()
-        assert await daemon(world).resume("test", acknowledge=False) is None
+        assert await commands(world).resume("test", acknowledge=False) is None
         await until(lambda: entries(world) > before)
 
     in_world(program, script)
@@ -150,7 +157,7 @@ def test_an_abort_closes_latches_outlives_a_restart_and_ends_with_an_acknowledge
         await asyncio.sleep(60.0)
         assert (daemon(world).status, entries(world)) == ("halted", before)
         world.exchange.status = "PREOPEN"
-        assert await daemon(world).resume("test", acknowledge=True) is None
+        assert await commands(world).resume("test", acknowledge=True) is None
         await asyncio.sleep(5.0)
         assert not guards(world).halted, "the loss was acknowledged, it does not halt again"
         account = daemon(world).account
@@ -181,11 +188,11 @@ def test_a_foreign_order_is_told_and_survives_flatten(program: Program) -> None:
         books = daemon(world).books
         assert books is not None
         assert books.is_foreign(strange.order_id)
-        await daemon(world).flatten("test")
+        await commands(world).flatten("test")
         await until(lambda: ours(world) == 0, seconds=10.0)
         await asyncio.sleep(10.0)
         assert world.account.active() == [strange]
-        await daemon(world).resume("test", acknowledge=True)
+        await commands(world).resume("test", acknowledge=True)
 
     in_world(program, script, alone=False)
 

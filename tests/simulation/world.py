@@ -215,12 +215,13 @@ class World:
         instrument = self.exchange.instruments[new.symbol]
         db = sqlite3.connect(f"file:{self.var}/state/gmobot.db?mode=ro", uri=True)
         rows = db.execute(
-            "SELECT intent_id, decision_id FROM intents WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ?",
+            "SELECT intent_id, decision_id FROM intents "
+            "WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ?",
             (new.symbol, new.side, new.execution_type, instrument.lots(new.size), instrument.ticks(new.price or Decimal(0))),
         ).fetchall()
         asked = db.execute(
-            "SELECT COUNT(*) FROM journal WHERE seq > (SELECT MAX(seq) - 40 FROM journal) AND kind = 'bar' AND json_extract(payload, '$.bar.open_time') = ? "
-            "AND json_extract(payload, '$.desired.action') = 1",
+            "SELECT COUNT(*) FROM journal WHERE seq > (SELECT MAX(seq) - 40 FROM journal) AND kind = 'bar' "
+            "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = 1",
             (rows[-1][1] if rows else 0,),
         ).fetchone()[0]
         db.close()

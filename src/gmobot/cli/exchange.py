@@ -23,6 +23,8 @@ from gmobot.errors import ConfigError
 
 DEFAULT_ACCOUNT = "emulator-key:emulator-secret:JPY=10000000,BTC=0.5"
 _SYMBOL = "BTC"
+_HISTORY_SECONDS = 7_200.0
+"""How much of an archive lies in the past when it starts to play, so that a client can warm up."""
 
 
 def run_exchange(*, market: str, speed: float, seed: int, faults: Path | None, host: str, port: int, accounts: list[str]) -> None:
@@ -33,7 +35,9 @@ def run_exchange(*, market: str, speed: float, seed: int, faults: Path | None, h
     """
     instrument = recorded_instrument(_SYMBOL)
     source: Market = (
-        SyntheticMarket(instrument, seed=seed) if market == "synthetic" else ArchiveMarket(instrument, Path(market), speed=speed)
+        SyntheticMarket(instrument, seed=seed, speed=speed)
+        if market == "synthetic"
+        else ArchiveMarket(instrument, Path(market), speed=speed, history_seconds=_HISTORY_SECONDS)
     )
     customers = [parse_account(text) for text in accounts or [DEFAULT_ACCOUNT]]
     exchange = Exchange(SystemClock(), {_SYMBOL: (instrument, source)}, {customer.name: customer for customer in customers}, seed=seed)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gmobot.errors import StoreError, VenueError
+from gmobot.errors import StoreError
 from gmobot.live.daemon import Daemon
 from gmobot.live.progress import run_progress
 from gmobot.ops.artifacts import RunProgress
@@ -37,10 +37,13 @@ class DaemonControls:
 
     async def command(self, name: str, *, acknowledge: bool, source: str) -> str | None:
         """Carry out a command; return why not, or ``None``."""
+        commands = self._daemon.commands
+        if commands is None:
+            return "the daemon is still starting; try again in a moment"
         try:
             if name == "resume":
-                return await self._daemon.resume(source, acknowledge=acknowledge)
-            await {"pause": self._daemon.pause, "halt": self._daemon.halt, "flatten": self._daemon.flatten}[name](source)
-        except (VenueError, StoreError) as error:
+                return await commands.resume(source, acknowledge=acknowledge)
+            await {"pause": commands.pause, "halt": commands.halt, "flatten": commands.flatten}[name](source)
+        except StoreError as error:
             return str(error)
         return None

@@ -7,7 +7,7 @@ is made, so that no ledger has to check them again.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
@@ -15,7 +15,9 @@ from fractions import Fraction
 UYEN_PER_YEN = 1_000_000
 PPM = 1_000_000
 MAX_PRICE_YEN = 1_000_000_000
-"""Highest price any ledger must survive: about sixty times bitcoin's best."""
+"""Highest price any instrument may have: about sixty times bitcoin's best."""
+_FEWEST_TICKS = 10_000
+"""An instrument whose proven prices end below this many ticks is no use."""
 _SAFE = 2**62
 """Half of int64's range: the sum of two proven amounts still fits."""
 
@@ -61,6 +63,18 @@ class Instrument:
     maker_fee: Decimal
     taker_fee: Decimal
     fee_rounding: FeeRounding = FeeRounding.HALF_UP
+    unit_uyen: int = field(init=False, repr=False)
+    """Micro-yen that one lot is worth at a price of one tick."""
+    min_lots: int = field(init=False, repr=False)
+    """Smallest order, in lots."""
+    max_lots: int = field(init=False, repr=False)
+    """Largest order, in lots."""
+    maker_fee_ppm: int = field(init=False, repr=False)
+    """Maker fee in millionths of the notional; negative is a rebate."""
+    taker_fee_ppm: int = field(init=False, repr=False)
+    """Taker fee in millionths of the notional."""
+    max_price: Decimal = field(init=False, repr=False)
+    """Highest price at which the largest order's worth, times its fee rate, is proven to fit 63 bits."""
 
     def __post_init__(self) -> None:
         for name in ("tick_size", "size_step", "min_size", "max_size"):
@@ -79,47 +93,38 @@ class Instrument:
         for name in ("maker_fee", "taker_fee"):
             if (Fraction(getattr(self, name)) * PPM).denominator != 1:
                 raise InstrumentError(f"{self.symbol}: {name} {getattr(self, name)} is finer than one millionth")
-        self._prove_bounds()
+        self._derive(
+            unit_uyen=int(unit),
+            min_lots=int(self.min_size / self.size_step),
+            max_lots=int(self.max_size / self.size_step),
+            maker_fee_ppm=int(self.maker_fee * PPM),
+            taker_fee_ppm=int(self.taker_fee * PPM),
+        )
+        self._derive(max_price=self._proven_price())
 
-    def _prove_bounds(self) -> None:
-        worst_notional = int(MAX_PRICE_YEN / self.tick_size) * int(self.max_size / self.size_step) * self.unit_uyen
-        worst_rate = max(abs(self.maker_fee_ppm), abs(self.taker_fee_ppm), 1)
-        if worst_notional * worst_rate + UYEN_PER_YEN * PPM > _SAFE:
-            limit = _SAFE // (worst_rate * UYEN_PER_YEN)
+    def _derive(self, **values: int | Decimal) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _proven_price(self) -> Decimal:
+        """Return the highest price that is safe.
+
+        Raises:
+            InstrumentError: It is so low that the instrument is no use.
+        """
+        rate = max(abs(self.maker_fee_ppm), abs(self.taker_fee_ppm), 1)
+        ticks = (_SAFE - UYEN_PER_YEN * PPM) // rate // (self.max_lots * self.unit_uyen)
+        if ticks < _FEWEST_TICKS:
             raise InstrumentError(
-                f"{self.symbol}: an order of {self.max_size} at {MAX_PRICE_YEN} yen and a fee of {worst_rate} ppm "
-                f"overflows 63 bits; its worth may be {limit} yen at most; lower max_size"
+                f"{self.symbol}: with orders of {self.max_size} and a fee of {rate} ppm money fits 63 bits "
+                f"only up to {ticks * self.tick_size} yen; lower max_size"
             )
+        return min(Decimal(MAX_PRICE_YEN), ticks * self.tick_size)
 
     @property
     def base(self) -> str:
         """The coin: ``BTC`` of both ``BTC`` and ``BTC_JPY``."""
         return self.symbol.removesuffix("_JPY")
-
-    @property
-    def unit_uyen(self) -> int:
-        """Micro-yen that one lot is worth at a price of one tick."""
-        return int(Fraction(self.tick_size) * Fraction(self.size_step) * UYEN_PER_YEN)
-
-    @property
-    def min_lots(self) -> int:
-        """Smallest order, in lots."""
-        return int(self.min_size / self.size_step)
-
-    @property
-    def max_lots(self) -> int:
-        """Largest order, in lots."""
-        return int(self.max_size / self.size_step)
-
-    @property
-    def maker_fee_ppm(self) -> int:
-        """Maker fee in millionths of the notional; negative is a rebate."""
-        return int(self.maker_fee * PPM)
-
-    @property
-    def taker_fee_ppm(self) -> int:
-        """Taker fee in millionths of the notional."""
-        return int(self.taker_fee * PPM)
 
     def ticks(self, price: Decimal) -> int:
         """Return a price in ticks.
@@ -127,7 +132,7 @@ class Instrument:
         Raises:
             InstrumentError: It is not a whole number of ticks or out of range.
         """
-        return self._whole(price, self.tick_size, "price", MAX_PRICE_YEN)
+        return self._whole(price, self.tick_size, "price", self.max_price)
 
     def lots(self, size: Decimal) -> int:
         """Return a size in lots.
@@ -153,7 +158,7 @@ class Instrument:
         """Return our own computation of a fee; what the exchange reports is what gets booked."""
         return round_fee(notional_uyen, self.maker_fee_ppm if maker else self.taker_fee_ppm, int(self.fee_rounding))
 
-    def _whole(self, value: Decimal, grid: Decimal, what: str, limit: int | None) -> int:
+    def _whole(self, value: Decimal, grid: Decimal, what: str, limit: Decimal | None) -> int:
         if not value.is_finite() or (limit is not None and not 0 <= value <= limit):
             raise InstrumentError(f"{self.symbol}: {what} {value} is out of range")
         count, rest = divmod(value, grid)

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gmobot.core.bars import bars_from_trades
-from gmobot.core.instrument import MAX_PRICE_YEN, Instrument
+from gmobot.core.instrument import Instrument
 from gmobot.core.records import BAR, BAR_GAP_BEFORE
 from gmobot.errors import DataError
 
@@ -93,8 +93,9 @@ def _from_frame(path: Path, frame: pl.DataFrame, instrument: Instrument, scale: 
     ticks_per_unit = float(scale / instrument.tick_size)
     for name in _PRICES:
         values = _numbers(path, frame, name)
-        if (values <= 0).any() or (values * float(scale) > MAX_PRICE_YEN).any():
-            row = int(np.flatnonzero((values <= 0) | (values * float(scale) > MAX_PRICE_YEN))[0])
+        wrong = (values <= 0) | (values * float(scale) > float(instrument.max_price))
+        if wrong.any():
+            row = int(np.flatnonzero(wrong)[0])
             raise DataError(f"{path}: row {row + 1}: {name} is {values[row]:g}, which cannot be a price")
         bars[name], off = _on_grid(values * ticks_per_unit)
         off_grid |= off

@@ -16,36 +16,32 @@ import structlog
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.config import Config, InstrumentConfig, Mode
 from gmobot.core.instrument import Instrument, to_uyen
-from gmobot.errors import Category, ConfigError, StoreError, VenueError
+from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
+from gmobot.live.commands import Commands
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
-from gmobot.live.guards import STATUS_NAMES, Guards
+from gmobot.live.guards import Guards
+from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
-from gmobot.live.progress import run_complete, run_progress
-from gmobot.live.protection import cause_of
+from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
 from gmobot.live.store import Event, Saved, Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
 from gmobot.live.workers import Worker
-from gmobot.ops import artifacts
 from gmobot.ops.telemetry import Telemetry
 from gmobot.strategies.program import Program
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.gmo.streams import PrivateStream, PublicStream, Stream
-from gmobot.venue.models import Book, ExchangeStatus, Execution, OrderUpdate, Print, StreamEvent, StreamNotice
+from gmobot.venue.models import ExchangeStatus, StreamEvent
 
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 5.0
-_PROGRESS_SECONDS = 5.0
-_SUMMARY_SECONDS = 60.0
-_EVENTS_QUEUED = 100_000
-_STARTING = Category.EXCHANGE
 log = structlog.get_logger("gmobot.daemon")
 
 
@@ -99,6 +95,7 @@ class Daemon:
         self.books: Books | None = None
         self.account: Account | None = None
         self.guards: Guards | None = None
+        self.commands: Commands | None = None
         self._links = links
         self._programs = programs
         self._store = store
@@ -112,15 +109,12 @@ class Daemon:
             changed=self._on_monitor,
         )
         self._reconciler: Reconciler | None = None
-        self._reconcile_now = asyncio.Event()
-        self._repair_now = asyncio.Event()
-        self._events: asyncio.Queue[Execution | OrderUpdate] = asyncio.Queue(_EVENTS_QUEUED)
-        self._audit: list[Event] = []
+        self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
+        self._publisher = Publisher(self)
         self._stop = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
-        self._progress_at = self._summary_at = float("-inf")
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -133,6 +127,11 @@ class Daemon:
     def sends_orders(self) -> bool:
         """Whether orders leave this daemon, to whatever exchange."""
         return self._watch_reason() is None
+
+    @property
+    def account_rest(self) -> GmoRest:
+        """The client for account and orders; the public one where there is no account."""
+        return self._links.trade_rest or self._links.public_rest
 
     def stop(self, reason: str = "graceful_shutdown") -> None:
         """Ask for a clean end."""
@@ -154,39 +153,6 @@ class Daemon:
     def ready(self) -> bool:
         """Return whether the daemon could trade now."""
         return self.status == "running" and self._entry_bar() is None
-
-    # --- operator commands ----------------------------------------------------------------------------
-
-    async def pause(self, source: str) -> None:
-        """Open nothing until resumed; exits go on."""
-        await self._latched().set(Latch.PAUSE, "operator_pause", source=source)
-
-    async def halt(self, source: str) -> None:
-        """Cancel entries, keep protective stops, open nothing until an acknowledged resume."""
-        await self._latched().set(Latch.HALT, "operator_halt", source=source)
-        self._wake_all()
-
-    async def flatten(self, source: str) -> None:
-        """Halt, then close what our ledger owns."""
-        await self.halt(source)
-        await self._latched().set(Latch.CLOSE, "operator_halt", source=source)
-        self._wake_all()
-
-    async def resume(self, source: str, *, acknowledge: bool) -> str | None:
-        """Take back what stands in the way. Returns why not, or ``None`` when it was done."""
-        guards = self._latched()
-        if guards.halted and not acknowledge:
-            return f"halted ({guards.halt_reason}): look into it, then resume with --acknowledge"
-        if guards.halted:
-            self._account().accept_loss()
-            await self._store.save_account(self._account().state.to_dict())
-        released = [Latch.PAUSE, Latch.HALT, Latch.CLOSE] if acknowledge else [Latch.PAUSE]
-        await guards.release(released, source=source)
-        if acknowledge:
-            await guards.set(Latch.ARMED, self.config_hash, source=source)
-            self._gate.reset()
-        self._wake_all()
-        return None
 
     # --- life -----------------------------------------------------------------------------------------
 
@@ -218,7 +184,7 @@ class Daemon:
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
         await self._store.begin_run(self.config_hash, events)
-        self._write_progress()
+        self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
         instruments: dict[str, tuple[InstrumentConfig, Instrument]] = {}
         for wanted in self.config.instruments:
@@ -242,15 +208,18 @@ class Daemon:
             max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
             close_on_abort=config.risk.close_on_abort,
         )
-        self._gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
+        gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
+        self.commands = Commands(
+            self.guards, gate, account=self.account, store=self._store, config_hash=self.config_hash, wake=self._wake_all
+        )
         around = Surroundings(
             config=config,
             books=books,
             account=self.account,
             store=self._store,
-            gate=self._gate,
+            gate=gate,
             public_rest=self._links.public_rest,
-            trade_rest=self._links.trade_rest or self._links.public_rest,
+            trade_rest=self.account_rest,
             clock=self.clock,
             telemetry=self.telemetry,
             decision_worker=self._decision_worker,
@@ -261,8 +230,9 @@ class Daemon:
         )
         for symbol, (wanted, _) in instruments.items():
             desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)
-            if desk.decisions.restore(saved.engines.get(symbol)) and desk.decisions.restored is not None:
+            if desk.decisions.restore(saved.engines.get(symbol)):
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
+            if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
@@ -276,8 +246,8 @@ class Daemon:
 
     async def _trade_until_stopped(self) -> None:
         self.status = "running"
-        self._reconcile_now.set()
-        self._repair_now.set()
+        self._intake.reconcile.set()
+        self._intake.repair.set()
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in self._work()]
             await self._stop.wait()
@@ -287,8 +257,8 @@ class Daemon:
                 task.cancel()
 
     def _work(self) -> list[Coroutine[None, None, None]]:
-        work: list[Coroutine[None, None, None]] = [stream.run(self._on_event) for stream in self.streams]
-        work += [self._pump_events(), self._run_loop(), self._watch_exchange(), self._repair_loop()]
+        work: list[Coroutine[None, None, None]] = [stream.run(self._intake.take) for stream in self.streams]
+        work += [self._intake.pump(), self._run_loop(), self._watch_exchange(), self._repair_loop()]
         if self._reconciler is not None:
             work.append(self._reconcile_loop(self._reconciler))
         for desk in self.desks.values():
@@ -320,67 +290,14 @@ class Daemon:
                 await self._store.save_account(self.account.state.to_dict())
             if not failed:
                 await self._store.end_run(reason, [Event("run_stopped", {"reason": reason})])
-            self._write_progress()
+            self._publisher.progress()
             halted = self.guards is not None and self.guards.halted
             status = "failed" if failed else "halted" if halted else "stopped"
-            artifacts.write(
-                self.config.paths.artifacts, run_complete(self, status=status, stop_reason=self.last_error if failed else reason)
-            )
+            self._publisher.summary(status, self.last_error if failed else reason)
         except (StoreError, OSError) as error:
             log.error("the end of the run could not be recorded", error=str(error))
         finally:
             await self._store.close()
-
-    # --- events ---------------------------------------------------------------------------------------
-
-    def _on_event(self, event: StreamEvent) -> None:
-        """Take a stream event: prices at once, the account's events in order, on a task that may wait."""
-        if isinstance(event, Print):
-            self._on_print(event)
-        elif isinstance(event, Book):
-            desk = self.desks.get(event.symbol)
-            if desk is not None:
-                desk.market.on_book(event, self.clock.now_ns())
-        elif isinstance(event, Execution | OrderUpdate):
-            self._events.put_nowait(event)
-        elif isinstance(event, StreamNotice):
-            self._on_notice(event)
-        if self._links.tap is not None:
-            self._links.tap(event)
-
-    def _on_print(self, row: Print) -> None:
-        desk = self.desks.get(row.symbol)
-        if desk is not None:
-            desk.market.on_print(row, self.clock.now_ns())
-            desk.feed.on_print(row)
-            desk.trader.on_price()
-
-    def _on_notice(self, notice: StreamNotice) -> None:
-        self._audit.append(Event("reconnect", {"stream": notice.stream, "state": notice.state, "detail": notice.detail}))
-        if notice.state == "down":
-            self.telemetry.reconnect(notice.stream)
-            if notice.stream == "public":
-                for desk in self.desks.values():
-                    desk.feed.interrupt()
-        elif notice.state == "up":
-            (self._repair_now if notice.stream == "public" else self._reconcile_now).set()
-        self.supervisor.on_notice(notice)
-
-    async def _pump_events(self) -> None:
-        while True:
-            event = await self._events.get()
-            symbol = event.symbol if isinstance(event, Execution) else event.order.symbol
-            desk = self.desks.get(symbol)
-            if desk is None:
-                continue
-            try:
-                if isinstance(event, Execution):
-                    await desk.tracker.on_execution(event)
-                else:
-                    await desk.tracker.on_update(event)
-            except VenueError:
-                # The event asked for a query that got no answer: reconciliation asks again.
-                self._reconcile_now.set()
 
     # --- loops ----------------------------------------------------------------------------------------
 
@@ -400,18 +317,18 @@ class Daemon:
             await asyncio.sleep(max(0.0, interval - spent))
 
     async def _turn(self) -> None:
-        guards, account = self._latched(), self._account()
+        guards, account, books = self._started(self.guards), self._started(self.account), self._started(self.books)
         self.supervisor.check()
-        guards.look_around((self._links.trade_rest or self._links.public_rest).server_offset_ns)
+        guards.look_around(self.account_rest.server_offset_ns)
         if account.observe():
             await self._store.save_account(account.state.to_dict())
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
-            self._measure_protection(desk)
+            desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
-        self._publish(account, guards)
+        self._publisher.turn(books, account, guards)
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:
@@ -421,8 +338,8 @@ class Daemon:
 
     async def _repair_loop(self) -> None:
         while True:
-            await self._repair_now.wait()
-            self._repair_now.clear()
+            await self._intake.repair.wait()
+            self._intake.repair.clear()
             for symbol, desk in self.desks.items():
                 if desk.feed.live or not self.supervisor.is_up("public"):
                     continue
@@ -430,22 +347,22 @@ class Daemon:
                     await desk.feed.repair()
                 except VenueError as error:
                     log.warning("bars could not be repaired yet", symbol=symbol, error=str(error))
-                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._repair_now.set)
+                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._intake.repair.set)
                     continue
                 if desk.feed.gap:
-                    self._audit.append(Event("error", {"reason": "data_gap", "symbol": symbol}))
+                    self._intake.audit.append(Event("error", {"reason": "data_gap", "symbol": symbol}))
 
     async def _reconcile_loop(self, reconciler: Reconciler) -> None:
         while True:
             try:
                 async with asyncio.timeout(self.config.runtime.reconcile_seconds if self._reconciled else _RETRY_SECONDS):
-                    await self._reconcile_now.wait()
+                    await self._intake.reconcile.wait()
             except TimeoutError:
                 pass
-            self._reconcile_now.clear()
+            self._intake.reconcile.clear()
             try:
                 await reconciler.run()
-                self._reconciled = self._account().state.base_cash is not None
+                self._reconciled = self._started(self.account).state.base_cash is not None
             except VenueError as error:
                 self.last_error = f"reconcile: {error}"
                 log.warning("reconciliation got no answer", error=str(error))
@@ -460,7 +377,7 @@ class Daemon:
             was_closed = self.supervisor.maintenance
             self.supervisor.on_exchange(status)
             if was_closed and not self.supervisor.maintenance:
-                self._reconcile_now.set()
+                self._intake.reconcile.set()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
             await asyncio.sleep(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS)
 
@@ -471,7 +388,7 @@ class Daemon:
             except VenueError as error:
                 self.last_error = f"start: {error}"
                 log.warning("the exchange does not answer yet", error=str(error))
-                self._write_progress()
+                self._publisher.progress()
                 self.telemetry.turn(failed=True)
                 self._last_turn_at = self.clock.monotonic()
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -479,7 +396,7 @@ class Daemon:
     # --- what stands where ----------------------------------------------------------------------------
 
     def _standing(self) -> Standing:
-        guards = self._latched()
+        guards = self._started(self.guards)
         return Standing(
             watch_reason=self._watch_reason(),
             close=guards.closing,
@@ -513,66 +430,11 @@ class Daemon:
         log.error("halted: a person must look", reason=reason, detail=text)
         self.last_error = text
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
-        await self._latched().set(Latch.HALT, reason, source="alarm")
+        await self._started(self.guards).set(Latch.HALT, reason, source="alarm")
 
     def _on_monitor(self, status: MonitorStatus, why: str) -> None:
         self.telemetry.monitor_status(status.value)
-        self._audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
-
-    def _measure_protection(self, desk: Desk) -> None:
-        books, trader = self.books, desk.trader
-        if books is None:
-            return
-        cause = cause_of(
-            uncovered=trader.uncovered_lots(),
-            stop=trader.stop,
-            min_lots=desk.market.instrument.min_lots,
-            exchange_open=not self.supervisor.maintenance,
-            closing=trader.closing,
-            open_intents=books.open_intents(desk.config.symbol),
-        )
-        counted = desk.protection.cause
-        seconds = desk.protection.observe(cause, self.clock.now_ns())
-        if counted is not None:
-            self.telemetry.unprotected(counted.value, seconds)
-
-    def _publish(self, account: Account, guards: Guards) -> None:
-        books, now = self.books, self.clock.monotonic()
-        if books is None:
-            return
-        positions = {symbol: float(books.instrument(symbol).size(books.position(symbol))) for symbol in books.symbols}
-        self.telemetry.account(
-            equity_jpy=account.equity_uyen / 1e6,
-            drawdown=account.drawdown,
-            daily_pnl_jpy=account.daily_pnl_uyen / 1e6,
-            positions=positions,
-        )
-        self.telemetry.risk_status(STATUS_NAMES[guards.status])
-        self.telemetry.surroundings(
-            unknown_orders=len(books.unresolved()),
-            limit_wait_seconds=(self._links.trade_rest or self._links.public_rest).limiter.waited_seconds,
-            maintenance=self.supervisor.maintenance,
-            skew_seconds=guards.skew_seconds,
-            disk_free_bytes=guards.disk_free_bytes,
-            halted=guards.halted,
-        )
-        for stream in self.streams:
-            self.telemetry.stream(stream.name, stream.age_seconds(), stream.messages)
-        if now - self._progress_at >= _PROGRESS_SECONDS:
-            self._write_progress()
-        if now - self._summary_at >= _SUMMARY_SECONDS:
-            self._summary_at = now
-            artifacts.write(self.config.paths.artifacts, run_complete(self, status="running", stop_reason=None))
-
-    def _write_progress(self) -> None:
-        self._progress_at = self.clock.monotonic()
-        artifacts.write(self.config.paths.artifacts, run_progress(self))
-
-    async def _flush_audit(self) -> None:
-        events, self._audit = self._audit, []
-        if events:
-            await self._store.emit(events)
-            self._progress_at = float("-inf")
+        self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
 
     def _gate_limits(self) -> GateLimits:
         risk = self.config.risk
@@ -582,12 +444,13 @@ class Daemon:
         for desk in self.desks.values():
             desk.trader.wake()
 
-    def _latched(self) -> Guards:
-        if self.guards is None:
-            raise VenueError("the daemon is still starting", category=_STARTING)
-        return self.guards
+    async def _flush_audit(self) -> None:
+        events, self._intake.audit = self._intake.audit, []
+        if events:
+            await self._store.emit(events)
 
-    def _account(self) -> Account:
-        if self.account is None:
-            raise VenueError("the daemon is still starting", category=_STARTING)
-        return self.account
+    @staticmethod
+    def _started(part: T | None) -> T:
+        if part is None:
+            raise FatalError("a part of the daemon was used before it was made")
+        return part

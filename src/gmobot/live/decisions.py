@@ -81,6 +81,7 @@ class SymbolDecisions:
         self.last_bar_ns = 0
         self.last: Desired | None = None
         self.bars = 0
+        self._orphan: Desire | None = None
         self.restored: Desire | None = None
         """What an earlier run left, to hold and not to open."""
 
@@ -89,18 +90,24 @@ class SymbolDecisions:
         self._bars.put_nowait(bars)
 
     def restore(self, row: EngineRow | None) -> bool:
-        """Continue from a stored state. Returns whether there was one that fits this program."""
-        if row is None or row.program != self._core.program.source_hash:
+        """Continue from a stored state. Returns whether the whole of it fits this program.
+
+        When the strategy's code has changed, the plan of an open position is taken over and the rest warms
+        up anew; when even the engine's own layout has, the position keeps the stop that rests for it.
+        """
+        if row is None:
             return False
-        try:
-            self._core.load(row.state)
-        except StateMismatchError:
-            return False
-        desire = json.loads(row.desired)
-        self.last_bar_ns = row.bar_open_ns
         # The bar is old news: it shapes what we hold, and opens nothing.
-        self.restored = Desire(**(desire | {"may_open": False}))
-        return True
+        self.restored = Desire(**(json.loads(row.desired) | {"may_open": False}))
+        try:
+            if row.program == self._core.program.source_hash:
+                self._core.load(row.state)
+                self.last_bar_ns = row.bar_open_ns
+                return True
+            self._core.load_plan(row.state)
+        except StateMismatchError:
+            self._orphan = self.restored
+        return False
 
     async def run(self) -> None:
         """Decide until cancelled."""
@@ -147,13 +154,18 @@ class SymbolDecisions:
 
     def _desire(self, bar: np.ndarray, desired: Desired, due_ns: int, *, plans_entry: bool) -> Desire:
         opened = int(bar["open_time"][0])
+        stop, take_profit = desired.stop, desired.take_profit
+        if desired.target == 0 or stop:
+            self._orphan = None
+        elif self._orphan is not None:
+            stop, take_profit = self._orphan.stop, self._orphan.take_profit
         return Desire(
             decision_id=opened,
             closed_ns=opened + self._bar_ns,
             due_ns=due_ns,
             target=desired.target,
-            stop=desired.stop,
-            take_profit=desired.take_profit,
+            stop=stop,
+            take_profit=take_profit,
             may_open=plans_entry and not int(bar["flags"][0]) & BAR_LATE and self._settled(),
         )
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from gmobot.clock import Clock
 from gmobot.config import Config, InstrumentConfig
-from gmobot.core.instrument import FeeRounding, Instrument, Product
+from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError, Product
 from gmobot.core.settings import Settings
 from gmobot.errors import ConfigError
 from gmobot.live.account import Account
@@ -16,7 +16,7 @@ from gmobot.live.decisions import SymbolDecisions
 from gmobot.live.feed import SymbolFeed
 from gmobot.live.gate import OrderGate
 from gmobot.live.market import Market
-from gmobot.live.protection import ProtectionMeter
+from gmobot.live.protection import ProtectionMeter, cause_of
 from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.live.trader import Standing, SymbolTrader
@@ -60,11 +60,13 @@ class Desk:
         self.market = market
         self.settings = engine_settings(config, around.config, market.instrument, program)
         self.protection = ProtectionMeter()
+        self._clock, self._telemetry = clock, around.telemetry
         self.tracker = OrderTracker(
             symbol,
             around.books,
             around.trade_rest,
             clock,
+            telemetry=around.telemetry,
             visibility_delay_seconds=around.config.venue.visibility_delay_seconds,
             changed=lambda: self.trader.wake(),  # noqa: PLW0108  # the trader is made after the tracker
             alarm=around.alarm,
@@ -106,20 +108,42 @@ class Desk:
             deliver=self.decisions.put,
         )
 
+    def measure_protection(self, books: Books, *, exchange_open: bool) -> None:
+        """Take note of whether, and why, a part of the position lies open now."""
+        cause = cause_of(
+            uncovered=self.trader.uncovered_lots(),
+            stop=self.trader.stop,
+            min_lots=self.market.instrument.min_lots,
+            exchange_open=exchange_open,
+            closing=self.trader.closing,
+            open_intents=books.open_intents(self.config.symbol),
+        )
+        counted = self.protection.cause
+        seconds = self.protection.observe(cause, self._clock.now_ns())
+        if counted is not None:
+            self._telemetry.unprotected(counted.value, seconds)
+
 
 def instrument_of(config: InstrumentConfig, rules: SymbolRules, fee_rounding: str) -> Instrument:
-    """Return a symbol's arithmetic under the exchange's rules of today."""
-    return Instrument(
-        symbol=config.symbol,
-        product=Product(config.product),
-        tick_size=rules.tick_size,
-        size_step=rules.size_step,
-        min_size=rules.min_order_size,
-        max_size=rules.max_order_size,
-        maker_fee=rules.maker_fee,
-        taker_fee=rules.taker_fee,
-        fee_rounding=FeeRounding[fee_rounding.upper()],
-    )
+    """Return a symbol's arithmetic under the exchange's rules of today.
+
+    Raises:
+        ConfigError: Money in this symbol cannot be held exactly.
+    """
+    try:
+        return Instrument(
+            symbol=config.symbol,
+            product=Product(config.product),
+            tick_size=rules.tick_size,
+            size_step=rules.size_step,
+            min_size=rules.min_order_size,
+            max_size=rules.max_order_size,
+            maker_fee=rules.maker_fee,
+            taker_fee=rules.taker_fee,
+            fee_rounding=FeeRounding[fee_rounding.upper()],
+        )
+    except InstrumentError as error:
+        raise ConfigError(f"instruments: {error}") from None
 
 
 def engine_settings(config: InstrumentConfig, whole: Config, instrument: Instrument, program: Program) -> Settings:

@@ -31,8 +31,9 @@ from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import Instrument
 from gmobot.live.books import Books, matches
 from gmobot.live.intents import Intent, IntentState
+from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderUpdate
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate
 
 _BATCH = 10
 """Most ids one query may name."""
@@ -69,6 +70,7 @@ class OrderTracker:
         rest: GmoRest,
         clock: Clock,
         *,
+        telemetry: Telemetry,
         visibility_delay_seconds: float,
         changed: Callable[[], None],
         alarm: Callable[[str, str], Awaitable[None]],
@@ -80,6 +82,7 @@ class OrderTracker:
             books: Where they are kept.
             rest: For queries.
             clock: Wall time.
+            telemetry: Counts fills.
             visibility_delay_seconds: Longest time an accepted order may stay invisible to queries.
             changed: Called after anything changed, so that orders are planned again.
             alarm: Called with a reason code and a text when a person must look; latches a halt.
@@ -88,6 +91,7 @@ class OrderTracker:
         self._books = books
         self._rest = rest
         self._clock = clock
+        self._telemetry = telemetry
         self._visibility_ns = int(visibility_delay_seconds * NS_PER_SECOND)
         self._changed = changed
         self._alarm = alarm
@@ -108,7 +112,10 @@ class OrderTracker:
             if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
                 waiting.executions.append(execution)
             return
-        if await self._books.book(execution) is not None:
+        booked = await self._books.book(execution)
+        if booked is not None:
+            resting = booked.type is OrderType.LIMIT and execution.fee_jpy < 0
+            self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
             self.last_fill_ns = self._clock.now_ns()
             self._changed()
 
