@@ -207,6 +207,20 @@ async def test_peak_and_day_survive_a_restart(bench: Bench) -> None:
     await bench.close()
 
 
+async def test_the_day_s_loss_is_measured_from_this_morning_also_after_a_restart(bench: Bench) -> None:
+    guarded = Guarded(bench, daily_loss_limit="100000")
+    await guarded.open()
+    bench.clock.advance(21 * 3_600)
+    bench.market.last = 12_000_000
+    bench.account.observe()
+    await bench.store.save_account(bench.account.state.to_dict())
+    await bench.reopen()
+    guarded.put_up()
+    bench.market.last = 10_900_000
+    assert await guarded.assess() == (RISK_DEGRADED, ["daily_loss_limit_exceeded"]), "lost since six, though above the first day's start"
+    await bench.close()
+
+
 async def test_an_accepted_loss_is_where_the_next_drawdown_starts(bench: Bench) -> None:
     guarded = Guarded(bench, max_drawdown="0.1")
     await guarded.open()

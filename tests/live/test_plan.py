@@ -29,6 +29,7 @@ def situation(*open_: Intent, **changes: Any) -> Situation:
         "entry_allowed": True,
         "entry_used": False,
         "settling": False,
+        "stopping": False,
         "cancelling": frozenset(),
         "open": open_,
         "min_lots": 10,
@@ -70,6 +71,9 @@ TABLE: list[tuple[str, Situation, Action | None]] = [
     ("a resting entry is not allowed any more", situation(RESTING, target=100, entry_allowed=False), Cancel(RESTING)),
     ("its cancel is on the way", situation(RESTING, target=0, cancelling=frozenset({6})), None),
     ("a MARKET order is not cancelled", situation(ENTRY, target=0), None),
+    ("an exit, but the process ends", situation(STOP_90, position=100, target=0, stop=90, stopping=True), None),
+    ("a stop to move, but the process ends", situation(STOP_90, position=100, target=100, stop=95, stopping=True), None),
+    ("an exit whose stop is gone is finished even then", situation(position=100, target=0, stop=90, stopping=True), leave(100)),
     ("coins without a stop", situation(position=100, target=100, stop=90), protect(100)),
     ("coins of a strategy without a stop", situation(position=100, target=100), None),
     ("an entry is still filling", situation(ENTRY, position=50, target=150, stop=90, settling=True), None),
@@ -128,6 +132,7 @@ def situations(draw: st.DrawFn) -> Situation:
         entry_allowed=draw(st.booleans()),
         entry_used=draw(st.booleans()),
         settling=draw(st.booleans()),
+        stopping=draw(st.booleans()),
         cancelling=frozenset(draw(st.sets(st.integers(1, 4)))),
         open=tuple(draw(intents(number)) for number in range(1, count + 1)),
         min_lots=10,
@@ -143,6 +148,8 @@ def test_no_sell_ever_asks_for_coins_that_another_could_take(now: Situation) -> 
         assert action.intent in now.open
         assert action.intent.intent_id not in now.cancelling
         assert not action.intent.state.is_unresolved
+        surplus = sum(i.open_lots for i in now.open if i.side is Side.SELL) > now.position
+        assert not now.stopping or surplus or action.intent.purpose is Purpose.ENTRY, "the end of a process takes no protection away"
     if not isinstance(action, Place):
         return
     assert now.min_lots <= action.lots <= now.max_lots

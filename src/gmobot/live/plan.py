@@ -24,6 +24,7 @@ class Situation:
         entry_allowed: Whether exposure may be raised now.
         entry_used: Whether this decision has had its one entry order.
         settling: Whether an entry is filling right now, so that its protection should wait a moment.
+        stopping: Whether the process is about to end: no STOP is taken away, somebody else could have to put it back.
         cancelling: Intents whose cancel is on its way.
         open: Our orders that are not final.
     """
@@ -34,6 +35,7 @@ class Situation:
     entry_allowed: bool
     entry_used: bool
     settling: bool
+    stopping: bool
     cancelling: frozenset[int]
     open: tuple[Intent, ...]
     min_lots: int
@@ -80,7 +82,7 @@ def _reduce(now: Situation) -> Action | None:
     if _free_lots(now) >= need:
         return Place(Purpose.EXIT, Side.SELL, OrderType.MARKET, need)
     stop = _cancellable(now, Purpose.PROTECT)
-    return Cancel(stop) if stop is not None else None
+    return Cancel(stop) if stop is not None and not now.stopping else None
 
 
 def _enter(now: Situation) -> Action | None:
@@ -95,7 +97,7 @@ def _enter(now: Situation) -> Action | None:
 def _protect(now: Situation) -> Action | None:
     for intent in now.open:
         misplaced = intent.purpose is Purpose.PROTECT and intent.price != now.stop
-        if misplaced and _can_cancel(now, intent):
+        if misplaced and _can_cancel(now, intent) and not now.stopping:
             return Cancel(intent)
     surplus = -_free_lots(now)
     if surplus > 0:

@@ -14,8 +14,12 @@ error reply                                   rejected
 connection never made                         rejected
 one order of no known owner that looks        acknowledged (adopted)
 exactly like the intent, made since
-none such, asked later than the visibility    rejected (absent)
-delay after the reply was given up
+none such among open orders, asked later      rejected (absent)
+than the visibility delay after the reply was
+given up, and none among executions, asked
+that delay later still: it may have filled
+just before it was missed. A MARKET order
+never rests, so for it one question is both
 several such                                  still unknown: a person must decide
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
@@ -97,6 +101,7 @@ class OrderTracker:
         self._alarm = alarm
         self._waiting: dict[int, Waiting] = {}
         self._suspect: set[int] = set()
+        self._missed: dict[int, int] = {}
         self.last_fill_ns = 0
 
     @property
@@ -164,6 +169,7 @@ class OrderTracker:
             VenueError: No answer; they stay unknown.
         """
         unresolved = self._books.unresolved(self._symbol)
+        self._missed = {i.intent_id: self._missed[i.intent_id] for i in unresolved if i.intent_id in self._missed}
         if not unresolved:
             return
         asked_ns = self._clock.now_ns()
@@ -176,17 +182,34 @@ class OrderTracker:
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
-            elif asked_ns > intent.unknown_since_ns + self._visibility_ns:
+            elif self._is_absent(intent, asked_ns):
                 await self._books.reject(intent, "absent: not found after the visibility delay", resolved=True)
                 self._changed()
 
-    async def sweep_recent(self) -> None:
+    def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
+        """Return whether having found nothing proves that there is nothing."""
+        if asked_ns <= intent.unknown_since_ns + self._visibility_ns:
+            return False
+        if intent.type is OrderType.MARKET:
+            return True
+        missed_ns = self._missed.setdefault(intent.intent_id, asked_ns)
+        return asked_ns > missed_ns + self._visibility_ns
+
+    async def sweep_recent(self, *, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Book what the stream may have missed, and tell foreign orders.
+
+        Args:
+            urgent: Whether the caller has something better to do; asked after every answer.
+
+        Returns:
+            Whether it was done to the end.
 
         Raises:
             VenueError: No answer.
         """
         active = await self._rest.active_orders(self._symbol)
+        if urgent():
+            return False
         for execution in await self._rest.latest_executions(self._symbol):
             await self.on_execution(execution)
         for order in active:
@@ -196,6 +219,7 @@ class OrderTracker:
             elif not self._books.is_foreign(order.order_id):
                 self._wait_for_owner(order.order_id)
         await self._tell_foreign()
+        return True
 
     async def _tell_foreign(self) -> None:
         """What still has no owner once nothing is unknown belongs to somebody else."""

@@ -30,9 +30,10 @@ _UNKNOWN_POLL_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _SETTLE_NS = NS_PER_SECOND
 """An entry that fills in pieces is protected once it is quiet for this long, or ended."""
-_CANCEL_PATIENCE_NS = 2 * NS_PER_SECOND
-_MARKET_PATIENCE_NS = 2 * NS_PER_SECOND
+_CANCEL_PATIENCE_NS = NS_PER_SECOND
+_MARKET_PATIENCE_NS = NS_PER_SECOND
 _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
+_COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
 
 
@@ -91,6 +92,7 @@ class SymbolTrader:
         self._recorded: set[tuple[int, Purpose, str]] = set()
         self._not_before_ns = 0
         self._asked: asyncio.Future[None] | None = None
+        self._asked_ns = 0
         self.idle = asyncio.Event()
 
     @property
@@ -118,6 +120,7 @@ class SymbolTrader:
         """Ask for a full comparison with the exchange; the future ends with it, or with its VenueError."""
         if self._asked is None:
             self._asked = asyncio.get_running_loop().create_future()
+            self._asked_ns = self._clock.now_ns()
         self.wake()
         return self._asked
 
@@ -149,41 +152,60 @@ class SymbolTrader:
                 continue
 
     async def turn(self) -> None:
-        """Bring what is unknown or suspect up to date, then act until there is nothing to do.
+        """Bring what is unknown or suspect up to date, act until there is nothing to do, compare if asked to.
 
         Raises:
             VenueError: A query got no answer; the next turn asks again.
         """
         await self._tracker.resolve()
-        await self._compare_if_asked()
         await self._chase_the_overdue()
         await self._tracker.refresh()
-        for _ in range(_MOST_ACTIONS_A_TURN):
-            situation = self._situation()
-            action = next_action(situation)
-            if action is None or not await self._perform(action):
-                break
-        if not self._wake.is_set():
+        await self._act()
+        await self._compare_if_asked()
+        if not self._wake.is_set() and not self._in_transition():
             self.idle.set()
 
+    async def _act(self) -> None:
+        for _ in range(_MOST_ACTIONS_A_TURN):
+            action = next_action(self._situation())
+            if action is None or not await self._perform(action):
+                return
+
+    def _in_transition(self) -> bool:
+        """Whether an order is on its way to its end, or to be found: what is open will soon be otherwise."""
+        return bool(self._cancelling) or any(
+            intent.state.is_unresolved or intent.type is OrderType.MARKET for intent in self._books.open_intents(self.symbol)
+        )
+
     async def _compare_if_asked(self) -> None:
-        asked, self._asked = self._asked, None
-        if asked is None:
+        """Compare with the exchange, unless own coins would lie open meanwhile: what is slow comes after that."""
+        asked = self._asked
+        if asked is None or (self._in_transition() and not self._compare_is_overdue()):
             return
         try:
-            await self._tracker.sweep_recent()
+            if not await self._tracker.sweep_recent(urgent=self._is_urgent):
+                return
+            self._asked = None
             await self._tracker.refresh(every=True)
         except VenueError as error:
+            self._asked = None
             if not asked.done():
                 asked.set_exception(error)
             return
         if not asked.done():
             asked.set_result(None)
 
+    def _compare_is_overdue(self) -> bool:
+        return self._clock.now_ns() - self._asked_ns >= _COMPARE_PATIENCE_NS
+
+    def _is_urgent(self) -> bool:
+        """Whether something to be protected or closed turned up while the exchange was being asked."""
+        action = next_action(self._situation())
+        reduces = isinstance(action, Place) and action.purpose is not Purpose.ENTRY
+        return reduces and not self._compare_is_overdue()
+
     async def _wait(self) -> None:
-        busy = bool(self._books.open_intents(self.symbol)) and (
-            self._books.unresolved(self.symbol) or self._cancelling or self._not_before_ns
-        )
+        busy = self._in_transition() or self._clock.now_ns() < self._not_before_ns
         try:
             async with asyncio.timeout(_UNKNOWN_POLL_SECONDS if busy else _IDLE_SECONDS):
                 await self._wake.wait()
@@ -218,6 +240,7 @@ class SymbolTrader:
             entry_allowed=allowed,
             entry_used=desire is None or books.entry_used(self.symbol, desire.decision_id),
             settling=self._settling(open_intents, now),
+            stopping=standing.stopping,
             cancelling=frozenset(self._cancelling),
             open=open_intents,
             min_lots=instrument.min_lots,

@@ -1,0 +1,147 @@
+"""The faults: each is one wrong edit of the code, and the tests that exist to catch it.
+
+An edit is a text that occurs exactly once in its file, and what stands there instead. When the code moves
+on, a text that is no longer found stops the run, so that no fault can quietly cease to be planted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One wrong edit.
+
+    Attributes:
+        name: What would go wrong, in a few words.
+        file: Where, from the project's root.
+        before: The right text, whole lines or a part of one.
+        after: The wrong text.
+        caught_by: Test files or single tests, at least one of which must fail.
+    """
+
+    name: str
+    file: str
+    before: str
+    after: str
+    caught_by: tuple[str, ...]
+
+
+FAULTS = (
+    Fault(
+        "a fee's sign",
+        "src/gmobot/core/ledger.py",
+        "    ledger.cash_uyen += received - fee_uyen\n",
+        "    ledger.cash_uyen += received + fee_uyen\n",
+        ("tests/core/test_ledger.py", "tests/backtest/test_simulate.py"),
+    ),
+    Fault(
+        "a fill rule: a gap through the stop fills at its trigger",
+        "src/gmobot/backtest/fills.py",
+        "    return min(stop, bar.open)\n",
+        "    return stop\n",
+        ("tests/backtest/test_simulate.py", "tests/backtest/test_common_domain.py"),
+    ),
+    Fault(
+        "a fill rule: the target is looked at before the stop",
+        "src/gmobot/backtest/fills.py",
+        "    if stop <= 0 or bar.low > stop or 0 < target <= bar.open:\n",
+        "    if stop <= 0 or bar.low > stop or 0 < target <= bar.high:\n",
+        ("tests/backtest/test_simulate.py", "tests/backtest/test_common_domain.py"),
+    ),
+    Fault(
+        "look-ahead: a decision fills at the close it was made on",
+        "src/gmobot/backtest/loop.py",
+        "                price = buy_at(book, s, bar.open, lots, slippage)\n",
+        "                price = buy_at(book, s, bars[i - 1].close, lots, slippage)\n",
+        ("tests/backtest/test_simulate.py", "tests/backtest/test_common_domain.py"),
+    ),
+    Fault(
+        "a blind retry of a write whose reply was lost",
+        "src/gmobot/venue/gmo/rest.py",
+        "            reply = await self._transport.request(request, self._timeouts)\n",
+        "            try:\n"
+        "                reply = await self._transport.request(request, self._timeouts)\n"
+        "            except ReplyLost:\n"
+        "                reply = await self._transport.request(request, self._timeouts)\n",
+        ("tests/venue/gmo/test_rest.py", "tests/venue/test_against_emulator.py"),
+    ),
+    Fault(
+        "an unknown code taken for a refusal",
+        "src/gmobot/venue/gmo/errors.py",
+        "    if code not in MEANING or code in _INDEFINITE:\n",
+        "    if code in _INDEFINITE:\n",
+        ("tests/venue/gmo/test_errors.py",),
+    ),
+    Fault(
+        "a fill booked twice",
+        "src/gmobot/live/books.py",
+        "        if execution.execution_id in self._booked:\n            return None\n",
+        "",
+        ("tests/live/test_books.py",),
+    ),
+    Fault(
+        "a field of an artifact under another name",
+        "src/gmobot/ops/artifacts.py",
+        "class RunProgress(msgspec.Struct, frozen=True, kw_only=True):\n",
+        'class RunProgress(msgspec.Struct, frozen=True, kw_only=True, rename={"equity_jpy": "equity"}):\n',
+        ("tests/contract/test_schemas.py",),
+    ),
+    Fault(
+        "the request leaves before the intent is on disk",
+        "src/gmobot/live/trader.py",
+        "        intent = await self._books.add(draft)\n",
+        "        intent, _ = draft, asyncio.ensure_future(self._books.add(draft))\n",
+        ("tests/live/test_trader.py",),
+    ),
+    Fault(
+        "commits that do not reach the disk",
+        "src/gmobot/live/store.py",
+        '            db.execute("PRAGMA synchronous = FULL")\n',
+        '            db.execute("PRAGMA synchronous = OFF")\n',
+        ("tests/live/test_store.py",),
+    ),
+    Fault(
+        "absence concluded before the visibility delay",
+        "src/gmobot/live/tracker.py",
+        "        if asked_ns <= intent.unknown_since_ns + self._visibility_ns:\n            return False\n",
+        "",
+        ("tests/live/test_tracker.py",),
+    ),
+    Fault(
+        "a sale of coins that an unknown order may have sold",
+        "src/gmobot/live/plan.py",
+        "    return now.position - sum(intent.open_lots for intent in now.open if intent.side is Side.SELL)\n",
+        "    return now.position - sum(i.open_lots for i in now.open if i.side is Side.SELL and not i.state.is_unresolved)\n",
+        ("tests/live/test_plan.py",),
+    ),
+    Fault(
+        "a foreign order adopted",
+        "src/gmobot/live/tracker.py",
+        "        return self._books.is_ours(order_id) or self._books.is_foreign(order_id)\n",
+        "        return self._books.is_ours(order_id)\n",
+        ("tests/live/test_tracker.py",),
+    ),
+    Fault(
+        "a halt forgotten at the restart",
+        "src/gmobot/live/guards.py",
+        "        self._latches = dict(latches)\n",
+        "        self._latches: dict[Latch, str] = {}\n",
+        ("tests/live/test_guards.py",),
+    ),
+    Fault(
+        "the day's loss forgotten at the restart",
+        "src/gmobot/live/account.py",
+        '        return cls(saved["base_cash"], saved["peak"], saved["day"], saved["day_start"], coins)\n',
+        '        return cls(saved["base_cash"], saved["peak"], saved["day"], saved["base_cash"], coins)\n',
+        ("tests/live/test_guards.py",),
+    ),
+    Fault(
+        "machine code of an edited strategy",
+        "src/gmobot/strategies/sources.py",
+        "    return digest.hexdigest()[:24]\n",
+        "    return hashlib.sha256(file.name.encode()).hexdigest()[:24]\n",
+        ("tests/strategies/test_cache.py",),
+    ),
+)
