@@ -7,7 +7,7 @@ STAMP := .venv/.ready
 SEEDS ?= 300
 LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
-.PHONY: setup run test check lock bench sim clean
+.PHONY: setup run test check lock bench sim planted clean
 
 setup: $(STAMP)
 
@@ -22,7 +22,7 @@ run: setup  ## the demo: emulator, bot and dashboard on loopback
 	@$(BIN)/python scripts/run_demo.py
 
 test: setup  ## the suite, with 300 seeds of the simulation; without Docker and browser
-	$(BIN)/python -m pytest -m "not e2e"
+	$(BIN)/python -m pytest -m "not e2e" -n auto --dist loadscope
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 check: setup  ## what must hold before a commit
@@ -39,6 +39,9 @@ lock: setup  ## pin every dependency with hashes
 
 bench: setup  ## figures of this machine
 	@for file in benchmarks/bench_*.py; do $(BIN)/python $$file || exit 1; done
+
+planted: setup  ## every planted fault must make the suite fail
+	$(BIN)/python -m tests.planted
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

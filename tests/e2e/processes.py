@@ -71,6 +71,11 @@ class Emulator:
         books: dict[str, Any] = self.ask("/ledger")["emulator-key"]
         return books
 
+    def order_requests(self) -> int:
+        """Return how many orders the default account asked for, refused ones included."""
+        access = self.ask("/access?key=emulator-key")["access"]
+        return sum(row["method"] == "POST" and row["path"].endswith("/v1/order") for row in access)
+
     def close(self) -> None:
         """End it."""
         self.process.send_signal(signal.SIGTERM)

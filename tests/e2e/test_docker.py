@@ -9,6 +9,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator
@@ -123,12 +124,14 @@ class Stack:
 
 
 @pytest.fixture
-def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
     """A fresh clone, with nothing beside what is under version control; taken down afterwards."""
     uid = getattr(request, "param", os.geteuid())
     if uid != os.geteuid() and os.geteuid() != 0:
         pytest.skip("only root can be other users")
-    folder = tmp_path / f"gmobot-e2e-{os.getpid()}-{uid}"
+    # Not below pytest's own folder: every pytest that starts makes that one its user's alone again.
+    work = Path(tempfile.mkdtemp(prefix="gmobot-e2e."))
+    folder = work / f"gmobot-e2e-{os.getpid()}-{uid}"
     files = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in files.split():
         if (ROOT / name).is_file():
@@ -137,13 +140,13 @@ def stack(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Stack]:
     if os.geteuid() == 0:
         for path in (folder, *folder.rglob("*")):
             os.chown(path, uid, uid)
-        for parent in (tmp_path, *list(tmp_path.parents)[:2]):
-            parent.chmod(0o755)
+        work.chmod(0o755)
     made = Stack(folder, uid)
     try:
         yield made
     finally:
         made.compose("down", "--volumes", "--remove-orphans")
+        shutil.rmtree(work)
 
 
 @pytest.mark.parametrize("stack", [0, 1000], indirect=True, ids=["root", "uid-1000"])

@@ -139,7 +139,7 @@ def test_resting_orders_are_filled_by_a_real_tape_and_the_books_stay_whole(marke
 
 def test_some_of_the_tape_can_count_as_played_already(market_data: Path) -> None:
     path = market_data / "gmo/trades/BTC/2024/07/20240701_BTC.csv.gz"
-    market = ArchiveMarket(btc(), path, speed=10.0, history_seconds=360.0)
+    market = ArchiveMarket(btc(), path, speed=10.0, history_seconds=3_600.0)
     history = market.history(START_NS)
     rest = _take(market, 100_000)
     assert len(history) + len(rest) == len(_real_rows(path))

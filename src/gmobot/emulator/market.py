@@ -150,8 +150,8 @@ class ArchiveMarket:
             instrument: Whose trades.
             path: A ``.csv.gz`` or ``.csv`` file, a folder with such files, or a pattern of file names.
             speed: How many times faster than recorded the tape plays; stamps are of now.
-            history_seconds: How much of the tape's beginning counts as already played when it starts. The
-                first trade always does, so that there is a price from the first moment.
+            history_seconds: How much of the tape's beginning, in its own time, counts as already played when it
+                starts. The first trade always does, so that there is a price from the first moment.
 
         Raises:
             DataError: There is no file for this symbol.
@@ -171,7 +171,7 @@ class ArchiveMarket:
         first = next(self._rows, None)
         if first is None:
             return []
-        now_on_tape = first.at_ns + int(self._history_seconds * self._speed * NS_PER_SECOND)
+        now_on_tape = first.at_ns + int(self._history_seconds * NS_PER_SECOND)
         past, self._pending = [first], next(self._rows, None)
         while self._pending is not None and self._pending.at_ns <= now_on_tape:
             past.append(self._pending)
