@@ -9,7 +9,7 @@ import msgspec
 from gmobot.venue.models.words import Side
 
 
-class PriceLevel(msgspec.Struct, frozen=True):
+class PriceLevel(msgspec.Struct, frozen=True, gc=False):
     """One price of a book side."""
 
     price: Decimal

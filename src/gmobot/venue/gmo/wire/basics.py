@@ -106,6 +106,9 @@ def known(table: Mapping[str, V], word: str) -> V:
 
 def amount(value: Decimal) -> Decimal:
     """Return a number of any sign that is finite and in proportion; raises one of :data:`MALFORMED` otherwise."""
+    # Nearly every amount is short plain text, which proves both bounds at a third of the price of taking it apart.
+    if value.is_finite() and len(text := str(value)) <= _MOST_DIGITS and "E" not in text:
+        return value
     exponent = value.as_tuple().exponent
     if not isinstance(exponent, int):
         raise msgspec.ValidationError("an amount that is not a number")
