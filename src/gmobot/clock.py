@@ -14,6 +14,7 @@ from typing import Protocol
 NS_PER_SECOND = 1_000_000_000
 NS_PER_MS = 1_000_000
 JST = timezone(timedelta(hours=9), "JST")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY_NS = 86_400 * NS_PER_SECOND
 # 06:00 JST is 21:00 UTC of the day before: three hours before UTC midnight.
 _TRADING_DAY_SHIFT_NS = 3 * 3_600 * NS_PER_SECOND
@@ -57,7 +58,7 @@ def parse_iso_utc(text: str) -> int:
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError(f"time without a zone: {text!r}")
-    delta = moment - datetime(1970, 1, 1, tzinfo=UTC)
+    delta = moment - _EPOCH
     return (delta.days * 86_400 + delta.seconds) * NS_PER_SECOND + delta.microseconds * 1_000
 
 

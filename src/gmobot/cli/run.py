@@ -32,7 +32,7 @@ from gmobot.secrets import FoundSecret, Secret, SecretName, find_secret, searche
 from gmobot.strategies.loader import load as load_strategy
 from gmobot.strategies.program import Program
 from gmobot.venue.gmo.auth import Credentials
-from gmobot.venue.gmo.rest import GmoRest, RequestRecord
+from gmobot.venue.gmo.rest import GmoRest, Repetition, RequestRecord
 from gmobot.venue.gmo.streams import Backoff, CommandPacer, PrivateStream, PublicStream
 from gmobot.venue.http import HttpTransport
 from gmobot.venue.transport import Timeouts, Transport
@@ -141,8 +141,8 @@ async def _links(config: Config, credentials: Credentials | None, telemetry: Tel
         telemetry.request(record.endpoint, record.outcome, record.category.value if record.category else None)
 
     backoff = Backoff(config.feed.reconnect_min_seconds, config.feed.reconnect_max_seconds)
-    pacer = CommandPacer(clock)
-    rest = GmoRest(real, clock, credentials=credentials, timeouts=timeouts, observe=observe)
+    rest = GmoRest(real, clock, credentials=credentials, timeouts=timeouts, observe=observe, repeat=Repetition())
+    pacer = CommandPacer(clock, server_time=rest.server_time_ns)
     symbols = [instrument.symbol for instrument in config.instruments]
     stream = PublicStream(real, clock, pacer, symbols=symbols, seed=seed, backoff=backoff, silence_seconds=config.feed.silence_seconds)
     if config.mode is Mode.PAPER:

@@ -289,7 +289,7 @@ def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:
 
 
 def matches(intent: Intent, *, side: Side, type_: OrderType, size: Decimal, price: Decimal | None, instrument: Instrument) -> bool:
-    """Return whether an order at the exchange looks exactly like what we meant to send."""
-    if (side, type_, size) != (intent.side, intent.type, instrument.size(intent.lots)):
+    """Return whether an order at the exchange looks exactly like what we meant to send, as far as its words are known."""
+    if (side, size) != (intent.side, instrument.size(intent.lots)) or type_ not in (intent.type, OrderType.UNKNOWN):
         return False
     return intent.type is OrderType.MARKET or price == instrument.price(intent.price)

@@ -15,7 +15,8 @@ from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock
 from gmobot.core.bars import BarBuilder
 from gmobot.core.instrument import Instrument
 from gmobot.core.records import BAR, BAR_GAP_BEFORE, BAR_LATE
-from gmobot.live.history import KLINE_INTERVALS, Match, recent_klines, recent_matches
+from gmobot.live.history import Match, recent_klines, recent_matches
+from gmobot.venue.gmo.klines import BY_DAY
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Print
 
@@ -124,7 +125,7 @@ class SymbolFeed:
     async def _warm_up(self, current: int) -> None:
         """Start over from recent history."""
         start = current - self._bar_ns * max(1, self._warmup_bars)
-        if self._bar_seconds in KLINE_INTERVALS and self._warmup_bars > 0:
+        if self._bar_seconds in BY_DAY and self._warmup_bars > 0:
             # The newest kline may still miss its last trades: that one is built from prints.
             before = current - self._bar_ns
             bars = await recent_klines(

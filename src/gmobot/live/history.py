@@ -9,18 +9,17 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 import numpy as np
 
-from gmobot.clock import JST, NS_PER_MS, NS_PER_SECOND, trading_day, trading_day_start_ns
+from gmobot.clock import NS_PER_SECOND, trading_day
 from gmobot.core.instrument import Instrument
 from gmobot.core.records import BAR, BAR_LATE
 from gmobot.errors import Refused
+from gmobot.venue.gmo.klines import BY_DAY, day_name
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Kline, Print
 
-KLINE_INTERVALS = {60: "1min", 300: "5min", 600: "10min", 900: "15min", 1800: "30min", 3600: "1hour"}
 _PAGE = 100
 _MOST_DAYS = 10
 
@@ -74,7 +73,7 @@ async def recent_klines(rest: GmoRest, instrument: Instrument, *, bar_seconds: i
     day = trading_day(before_ns)
     for back in range(_MOST_DAYS):
         try:
-            klines = await rest.klines(instrument.symbol, KLINE_INTERVALS[bar_seconds], _date(day - back))
+            klines = await rest.klines(instrument.symbol, BY_DAY[bar_seconds], day_name(day - back))
         except Refused:
             # No such day: just after 06:00 JST today's has not begun, and history has a beginning.
             klines = []
@@ -88,8 +87,3 @@ async def recent_klines(rest: GmoRest, instrument: Instrument, *, bar_seconds: i
 def _bar(kline: Kline, instrument: Instrument) -> tuple[int, ...]:
     prices = (instrument.ticks(price) for price in (kline.open, kline.high, kline.low, kline.close))
     return (kline.open_time_ns, *prices, instrument.lots(kline.volume) // 2, BAR_LATE)
-
-
-def _date(day: int) -> str:
-    start = trading_day_start_ns(day) + NS_PER_MS
-    return datetime.fromtimestamp(start // NS_PER_SECOND, UTC).astimezone(JST).strftime("%Y%m%d")

@@ -37,7 +37,7 @@ from gmobot.live.books import Books, matches
 from gmobot.live.intents import Intent, IntentState
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, TimeInForce
 
 _BATCH = 10
 """Most ids one query may name."""
@@ -251,7 +251,8 @@ class OrderTracker:
     def _looks_like(self, order: Order, intent: Intent) -> bool:
         if order.symbol != intent.symbol or order.created_at_ns < intent.created_ns - _CLOCK_TOLERANCE_NS:
             return False
-        return order.time_in_force is intent.time_in_force and matches(
+        # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
+        return order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and matches(
             intent, side=order.side, type_=order.type, size=order.size, price=order.price, instrument=self._instrument
         )
 

@@ -48,7 +48,15 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class Timeouts:
-    """Seconds allowed to each phase. Only a failed connect proves that nothing was sent."""
+    """Seconds allowed to each phase. Only a failed connect proves that nothing was sent.
+
+    Writing is no phase of its own: a request is a few hundred bytes, which the kernel takes at once or never;
+    a peer that takes none of them is one that does not answer.
+
+    Attributes:
+        connect: Until a connection is there, a free one of the pool or a new one with name, TCP, proxy and TLS.
+        reply: Between two pieces of the reply, the first included.
+    """
 
     connect: float = 3.0
     reply: float = 5.0

@@ -32,7 +32,7 @@ def test_no_second_sliding_or_fixed_holds_more_than_the_limit(limit: float) -> N
     async def main() -> None:
         clock = VirtualClock()
         bucket = RateLimiter(clock, private_per_second=limit).bucket("GET", private=True)
-        left = await departures(bucket, clock, [Priority.CANCEL] * 200)
+        left = await departures(bucket, clock, [Priority.URGENT] * 200)
         assert busiest_second([at for at, _ in left]) <= limit
 
     run_virtually(main())
@@ -61,8 +61,8 @@ def test_a_cancel_overtakes_a_crowd_of_reads_and_orders() -> None:
     async def main() -> None:
         clock = VirtualClock()
         bucket = RateLimiter(clock).bucket("POST", private=True)
-        left = await departures(bucket, clock, [Priority.READ] * 30 + [Priority.ORDER] * 30 + [Priority.CANCEL] * 2)
-        assert [priority for at, priority in left if at == left[0][0]].count(Priority.CANCEL) == 2
+        left = await departures(bucket, clock, [Priority.READ] * 30 + [Priority.ORDER] * 30 + [Priority.URGENT] * 2)
+        assert [priority for at, priority in left if at == left[0][0]].count(Priority.URGENT) == 2
         order = [priority for _, priority in left]
         assert order.index(Priority.ORDER) < order[::-1].index(Priority.READ) + len(order)
         assert max(i for i, p in enumerate(order) if p is Priority.ORDER) < max(i for i, p in enumerate(order) if p is Priority.READ)
@@ -74,7 +74,7 @@ def test_reads_do_not_take_tokens_from_orders_on_the_other_method() -> None:
     async def main() -> None:
         clock = VirtualClock()
         limiter = RateLimiter(clock)
-        await departures(limiter.bucket("GET", private=True), clock, [Priority.CANCEL] * 8)
+        await departures(limiter.bucket("GET", private=True), clock, [Priority.URGENT] * 8)
         since = clock.monotonic()
         await limiter.bucket("POST", private=True).take(Priority.ORDER)
         assert clock.monotonic() == since
@@ -91,8 +91,8 @@ def test_after_too_many_nothing_leaves_for_a_while_and_cancels_are_first() -> No
         bucket.penalise()
         bucket.penalise()
         since = clock.monotonic()
-        left = await departures(bucket, clock, [Priority.READ, Priority.ORDER, Priority.CANCEL])
-        assert [priority for _, priority in left] == [Priority.CANCEL, Priority.ORDER, Priority.READ]
+        left = await departures(bucket, clock, [Priority.READ, Priority.ORDER, Priority.URGENT])
+        assert [priority for _, priority in left] == [Priority.URGENT, Priority.ORDER, Priority.READ]
         assert left[0][0] - since >= PENALTY_SECONDS
         assert left[-1][0] - since < PENALTY_SECONDS + 1.0
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Awaitable, Callable
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,49 +18,22 @@ from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, Unavailabl
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import signature
 from gmobot.venue.gmo.rest import GmoRest, RequestRecord
-from gmobot.venue.models import ExchangeStatus, OrderRequest, OrderType, Side, TimeInForce
-from gmobot.venue.transport import Reply, ReplyLost, Request, Socket, Timeouts
+from gmobot.venue.models import CloseRequest, ExchangeStatus, OrderRequest, OrderType, Side, TimeInForce
+from gmobot.venue.transport import Reply, ReplyLost, Request
 
 from ..exchange import CREDENTIALS
 from ..virtual import VirtualClock, run_virtually
+from .scripted import Answer, Scripted, failed, said
 
 ORDER = OrderRequest(
     symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal("0.001"), price=Decimal(9_900_000), time_in_force=TimeInForce.GTC
 )
+CLOSE = CloseRequest(
+    symbol="BTC_JPY", side=Side.SELL, type=OrderType.MARKET, size=Decimal("0.01"), time_in_force=TimeInForce.IOC, position_id=1_234_567
+)
+WITHOUT_DATA = {"cancel_order", "change_order", "change_losscut_price", "extend_token", "revoke_token"}
+PUBLIC = {"status", "ticker", "tickers", "orderbook", "trades", "klines", "symbols"}
 TOKEN = Secret("token-token-token")
-Answer = Reply | Exception | Callable[[Request], Reply]
-
-
-class Scripted:
-    """Answers what it was told, in order, the last for ever."""
-
-    def __init__(self, *answers: Answer, seconds: float = 0.0) -> None:
-        self._answers = list(answers)
-        self._seconds = seconds
-        self.requests: list[Request] = []
-
-    async def request(self, request: Request, timeouts: Timeouts) -> Reply:
-        self.requests.append(request)
-        answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-        await asyncio.sleep(self._seconds)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer if isinstance(answer, Reply) else answer(request)
-
-    async def connect(self, path: str, *, timeout: float) -> Socket:
-        raise NotImplementedError
-
-    async def close(self) -> None:
-        pass
-
-
-def said(data: Any = None, *, http: int = 200, at_ns: int | None = None) -> Reply:
-    body = {"status": 0} | ({} if data is None else {"data": data}) | ({} if at_ns is None else {"responsetime": iso_utc(at_ns)})
-    return Reply(http, json.dumps(body).encode())
-
-
-def failed(code: str, *, status: int = 1, http: int = 200) -> Reply:
-    return Reply(http, json.dumps({"status": status, "messages": [{"message_code": code, "message_string": "no"}]}).encode())
 
 
 READS: dict[str, Callable[[GmoRest], Awaitable[object]]] = {
@@ -74,10 +48,27 @@ READS: dict[str, Callable[[GmoRest], Awaitable[object]]] = {
     "active_orders": lambda rest: rest.active_orders("BTC"),
     "executions": lambda rest: rest.executions(1),
     "latest_executions": lambda rest: rest.latest_executions("BTC"),
+    "tickers": lambda rest: rest.tickers(),
+    "margin": lambda rest: rest.margin(),
+    "trading_volume": lambda rest: rest.trading_volume(),
+    "fiat_deposits": lambda rest: rest.fiat_deposits(0, NS_PER_SECOND),
+    "fiat_withdrawals": lambda rest: rest.fiat_withdrawals(0, NS_PER_SECOND),
+    "deposits": lambda rest: rest.deposits("BTC", 0, NS_PER_SECOND),
+    "withdrawals": lambda rest: rest.withdrawals("BTC", 0, NS_PER_SECOND),
+    "exchange_fees": lambda rest: rest.exchange_fees(date(2026, 9, 1), date(2026, 9, 1)),
+    "executions_by_id": lambda rest: rest.executions_by_id([1, 2]),
+    "open_positions": lambda rest: rest.open_positions("BTC_JPY"),
+    "position_summary": lambda rest: rest.position_summary(),
 }
 WRITES: dict[str, Callable[[GmoRest], Awaitable[object]]] = {
     "place_order": lambda rest: rest.place_order(ORDER),
     "cancel_order": lambda rest: rest.cancel_order(1),
+    "cancel_orders": lambda rest: rest.cancel_orders([1, 2]),
+    "cancel_all": lambda rest: rest.cancel_all(["BTC"]),
+    "change_order": lambda rest: rest.change_order(1, Decimal(9_000_000)),
+    "close_position": lambda rest: rest.close_position(CLOSE),
+    "close_positions": lambda rest: rest.close_position(msgspec.structs.replace(CLOSE, position_id=None)),
+    "change_losscut_price": lambda rest: rest.change_losscut_price(1, Decimal(8_000_000)),
     "create_token": lambda rest: rest.create_token(),
     "extend_token": lambda rest: rest.extend_token(TOKEN),
     "revoke_token": lambda rest: rest.revoke_token(TOKEN),
@@ -144,7 +135,7 @@ def test_a_business_error_is_a_refusal(call: str, code: str) -> None:
     assert error.code == code
 
 
-@pytest.mark.parametrize("call", sorted(set(CALLS) - {"cancel_order", "extend_token", "revoke_token"}))
+@pytest.mark.parametrize("call", sorted(set(CALLS) - WITHOUT_DATA))
 def test_success_without_data_is_never_taken_for_nothing(call: str) -> None:
     assert type(outcome(call, Scripted(said()))) is (OutcomeUnknown if call in WRITES else Unavailable)
 
@@ -155,7 +146,13 @@ def test_an_accepted_order_whose_id_cannot_be_read_is_unknown(data: object) -> N
     assert type(outcome("place_order", Scripted(Reply(200, body)))) is OutcomeUnknown
 
 
-@pytest.mark.parametrize("call", ["orders", "active_orders", "executions", "latest_executions", "trades"])
+LISTS = [
+    *("orders", "active_orders", "executions", "executions_by_id", "latest_executions", "open_positions", "position_summary", "trades"),
+    *("klines", "symbols", "fiat_deposits", "fiat_withdrawals", "deposits", "withdrawals", "exchange_fees", "cancel_all"),
+]
+
+
+@pytest.mark.parametrize("call", LISTS)
 def test_an_empty_object_is_an_empty_list(call: str) -> None:
     assert outcome(call, Scripted(said({}))) == []
 
@@ -202,7 +199,7 @@ def test_public_questions_carry_no_key() -> None:
     assert transport.requests[0].headers == {}
 
 
-@pytest.mark.parametrize("call", ["assets", "orders", "active_orders", "executions", "latest_executions", *WRITES])
+@pytest.mark.parametrize("call", sorted(set(CALLS) - PUBLIC))
 def test_without_a_key_nothing_private_leaves(call: str) -> None:
     async def main() -> None:
         transport = Scripted(said({}))

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from gmobot.clock import parse_iso_utc
 from gmobot.venue.gmo import wire
-from gmobot.venue.models import Execution, Order, OrderRequest, OrderStatus, OrderType, Side, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderRequest, OrderStatus, OrderType, Settle, Side, TimeInForce
 
 EXAMPLES = [json.loads(line) for line in Path(__file__).with_name("reference_examples.jsonl").read_text(encoding="utf-8").splitlines()]
 REPLIES: dict[str, Any] = {
@@ -26,8 +26,16 @@ REPLIES: dict[str, Any] = {
     "4.4": wire.TradeList,
     "4.5": tuple[wire.KlineData, ...],
     "4.6": tuple[wire.SymbolData, ...],
+    "5.1": wire.MarginData,
     "5.2": tuple[wire.AssetData, ...],
+    "5.3": wire.VolumeData,
+    "5.4": tuple[wire.CashFlowData, ...],
+    "5.6": tuple[wire.TransferData, ...],
     "5.7": wire.OrderList,
+    "5.11": wire.PositionList,
+    "5.12": wire.SummaryList,
+    "5.16": wire.CancelData,
+    "5.17": tuple[wire.Id, ...],
 }
 FRAMES: dict[str, Any] = {
     "ticker": wire.TickerData,
@@ -35,8 +43,11 @@ FRAMES: dict[str, Any] = {
     "trades": wire.TradeData,
     "executionEvents": wire.ExecutionFrame,
     "orderEvents": wire.OrderFrame,
+    "positionEvents": wire.PositionData,
+    "positionSummaryEvents": wire.SummaryData,
 }
 KINDS = [wire.Envelope, wire.Frame, *REPLIES.values(), *FRAMES.values(), wire.ExecutionList]
+LISTS = (wire.OrderList, wire.ExecutionList, wire.PositionList, wire.SummaryList)
 
 
 def models(data: Any) -> list[Any]:
@@ -47,8 +58,11 @@ def models(data: Any) -> list[Any]:
         return [data.model(1)]
     if isinstance(data, wire.TradeData):
         return [data.model(data.symbol)]
-    rows = data.list if isinstance(data, wire.OrderList | wire.ExecutionList) else data if isinstance(data, tuple) else [data]
-    return [row.model() if hasattr(row, "model") else row for row in rows]
+    if isinstance(data, wire.CancelData):
+        return [data.model((1, 2))]
+    rows = data.list if isinstance(data, LISTS) else data if isinstance(data, tuple) else [data]
+    found = [row.model() if hasattr(row, "model") else row for row in rows]
+    return found + [row.event() for row in rows if hasattr(row, "event")]
 
 
 @pytest.mark.parametrize("entry", EXAMPLES, ids=[f"{number}-§{entry['section']}" for number, entry in enumerate(EXAMPLES)])
@@ -82,6 +96,7 @@ SAMPLES: dict[str, Any] = {
     "client_klines.json": tuple[wire.KlineData, ...],
     "client_orderbooks.json": wire.BookData,
     "client_private_assets.json": tuple[wire.AssetData, ...],
+    "client_private_margin.json": wire.MarginData,
     "client_status.json": wire.StatusData,
     "client_symbols.json": tuple[wire.SymbolData, ...],
     "client_ticker.json": tuple[wire.TickerData, ...],
@@ -220,10 +235,40 @@ def test_an_id_fits_the_database(number: object) -> None:
         execution(executionId=number)
 
 
-@pytest.mark.parametrize("word", ["status", "timeInForce", "side", "executionType"])
-def test_a_word_that_decides_and_is_unknown_is_refused_and_not_guessed(word: str) -> None:
+@pytest.mark.parametrize(
+    ("word", "field", "unknown"),
+    [
+        ("status", "status", OrderStatus.UNKNOWN),
+        ("timeInForce", "time_in_force", TimeInForce.UNKNOWN),
+        ("executionType", "type", OrderType.UNKNOWN),
+        ("settleType", "settle", Settle.UNKNOWN),
+    ],
+)
+def test_a_word_nobody_knows_loses_no_order_and_is_not_guessed(word: str, field: str, unknown: object) -> None:
+    found = order(**{word: "PARTLY"})
+    assert getattr(found, field) is unknown
+    assert found.order_id == ORDER["orderId"]
+    if word == "status":
+        assert not found.status.is_final
+
+
+def test_a_side_nobody_knows_is_malformed() -> None:
     with pytest.raises(wire.MALFORMED):
-        order(**{word: "PARTLY"})
+        order(side="BOTH")
+
+
+def test_an_order_of_unknown_kind_cannot_be_sent() -> None:
+    for unknown in ({"type": OrderType.UNKNOWN}, {"time_in_force": TimeInForce.UNKNOWN}):
+        known: dict[str, Any] = {"type": OrderType.LIMIT, "time_in_force": TimeInForce.GTC}
+        request = OrderRequest(symbol="BTC", side=Side.BUY, size=Decimal(1), price=Decimal(1), **(known | unknown))
+        with pytest.raises(ValueError, match="cannot be sent"):
+            wire.OrderBody.of(request)
+
+
+def test_losscut_orders_are_known_from_both_spellings() -> None:
+    assert order(orderType="LOSSCUT").settle is Settle.LOSSCUT
+    assert execution(settleType="LOSS_CUT").settle is Settle.LOSSCUT
+    assert execution(settleType="CLOSE").settle is Settle.CLOSE
 
 
 @pytest.mark.parametrize("token", ['""', '"a b"', '"a\\nb"', '"\\u3042"', "1", "null", "{}"])

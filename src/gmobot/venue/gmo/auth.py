@@ -8,7 +8,6 @@ Source: reference/gmo-coin-api.md §2.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 from dataclasses import dataclass
 
@@ -35,7 +34,7 @@ def signature(credentials: Credentials, *, timestamp_ms: int, method: str, path:
     """
     signed_body = body if method == "POST" else b""
     text = f"{timestamp_ms}{method}{path}".encode() + signed_body
-    return hmac.new(credentials.secret.reveal(), text, hashlib.sha256).hexdigest()
+    return hmac.digest(credentials.secret.reveal(), text, "sha256").hex()
 
 
 def signed_headers(credentials: Credentials, *, timestamp_ms: int, method: str, path: str, body: bytes = b"") -> dict[str, str]:

@@ -9,7 +9,7 @@ Source: reference/gmo-coin-api.md §3.3, §7.1, §8.3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from random import Random
 from typing import Final, NamedTuple
 
@@ -24,6 +24,9 @@ from gmobot.venue.transport import HandshakeRefused, Socket, SocketClosed, Trans
 
 Sink = Callable[[StreamEvent], None]
 COMMAND_SPACING_SECONDS: Final = 1.1
+_ROUNDING: Final = 1e-9
+_SERVER_PATIENCE_SECONDS: Final = 2.0
+_SERVER_POLL_SECONDS: Final = 0.3
 _CONNECT_SECONDS: Final = 10.0
 _WATCH_SECONDS: Final = 1.0
 _MAINTENANCE: Final = "maintenance"
@@ -57,25 +60,54 @@ class Backoff(NamedTuple):
         return random.uniform(ceiling / 2, ceiling)
 
 
-class CommandPacer:
-    """Spaces the commands of all sockets of this address: the exchange allows one a second."""
+ServerTime = Callable[[], Awaitable[int]]
+"""Asks the exchange for its own time, in nanoseconds."""
 
-    def __init__(self, clock: Clock, *, spacing_seconds: float = COMMAND_SPACING_SECONDS) -> None:
+
+class CommandPacer:
+    """Spaces the commands of all sockets of this address: the exchange allows one a second.
+
+    Its own clock decides, and commands on different sockets take different times to arrive. So where it can
+    be asked for its time, that too must have moved on by a second; a clock that does not answer, or stands
+    still, holds nobody up for long.
+    """
+
+    def __init__(self, clock: Clock, *, spacing_seconds: float = COMMAND_SPACING_SECONDS, server_time: ServerTime | None = None) -> None:
         self._clock = clock
         self._spacing = spacing_seconds
+        self._server_time = server_time
         self._next = 0.0
+        self._last_server_ns: int | None = None
+        self._turn = asyncio.Lock()
 
     async def wait(self) -> None:
-        """Wait for the next free moment and take it."""
-        now = self._clock.monotonic()
-        at = max(now, self._next)
-        self._next = at + self._spacing
-        if at > now:
-            await asyncio.sleep(at - now)
+        """Wait for the next free moment and take it; who asked first goes first."""
+        async with self._turn:
+            while (delay := self._next - self._clock.monotonic()) > _ROUNDING:  # noqa: ASYNC110  # penalise() may move it meanwhile
+                await asyncio.sleep(delay)
+            if self._server_time is not None:
+                await self._wait_for_server(self._server_time)
+            self._next = self._clock.monotonic() + self._spacing
 
     def penalise(self) -> None:
         """A command was dropped as too fast, perhaps because others share the address: leave a gap."""
         self._next = max(self._next, self._clock.monotonic() + 2 * self._spacing)
+
+    async def _wait_for_server(self, server_time: ServerTime) -> None:
+        until = self._clock.monotonic() + _SERVER_PATIENCE_SECONDS
+        server_ns = await self._ask(server_time)
+        last_ns = self._last_server_ns
+        while server_ns is not None and last_ns is not None and server_ns - last_ns < NS_PER_SECOND and self._clock.monotonic() < until:
+            await asyncio.sleep(_SERVER_POLL_SECONDS)
+            server_ns = await self._ask(server_time)
+        self._last_server_ns = server_ns
+
+    async def _ask(self, server_time: ServerTime) -> int | None:
+        try:
+            async with asyncio.timeout(_SERVER_PATIENCE_SECONDS):
+                return await server_time()
+        except (VenueError, TimeoutError):
+            return None
 
 
 class Dropped(Exception):
@@ -167,6 +199,10 @@ class Stream:
     def _on_refused(self, error: str) -> None:
         """The exchange refused a subscription."""
 
+    def _shown(self, text: str) -> str:
+        """Return a text of the exchange's without anything secret in it."""
+        return text
+
     async def _live(self, sink: Sink) -> None:
         """Live through one connection. It always ends with an exception."""
         socket = await self._transport.connect(await self._path(), timeout=_CONNECT_SECONDS)
@@ -217,7 +253,7 @@ class Stream:
             self._on_malformed(type(error).__name__, sink)
             return
         if event is None:
-            self._on_error((frame.error or "")[:_LONGEST_DETAIL], sink)
+            self._on_error(self._shown(frame.error or "")[:_LONGEST_DETAIL], sink)
             return
         self.last_message_ns = self._clock.now_ns()
         self.messages[channel] = self.messages.get(channel, 0) + 1

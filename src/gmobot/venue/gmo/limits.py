@@ -3,7 +3,7 @@
 A bucket of tokens per method refills steadily; a share of it is kept for the requests that reduce risk,
 so that a burst of queries can never make a cancel wait. Whether the exchange counts fixed or sliding
 seconds is not known: a bucket's burst and one second's refill together stay below the limit, which
-satisfies both.
+satisfies both. Who would rather not wait is told so at once (:class:`NotSent`).
 
 Source: reference/gmo-coin-api.md §3.
 """
@@ -15,11 +15,14 @@ from enum import IntEnum
 from typing import Final
 
 from gmobot.clock import Clock
+from gmobot.errors import Category, NotSent
 
 PENALTY_SECONDS: Final = 2.0
 """How long nothing leaves after the exchange said "too many"; bots in the field wait about as long."""
+TIERS: Final = {1: 20.0, 2: 30.0, 3: 50.0}
+"""Private requests a second by tier; the third is in the newest documentation only."""
 _RESERVE: Final = 0.3
-"""Share of the burst kept for cancels; half of it is kept from reads only."""
+"""Share of the burst kept for what reduces risk; half of it is kept from reads only."""
 _SHORTEST_SLEEP: Final = 0.001
 """A shorter one may not move a clock that is a float, and the wait would never end."""
 _ROUNDING: Final = 1e-9
@@ -30,7 +33,8 @@ class Priority(IntEnum):
 
     READ = 0
     ORDER = 1
-    CANCEL = 2
+    URGENT = 2
+    """What reduces risk: cancels, closes, losscut prices, protective orders."""
 
 
 class Bucket:
@@ -54,17 +58,34 @@ class Bucket:
         self._tokens = burst
         self._clock = clock
         self._at = clock.monotonic()
-        self._floor = {Priority.READ: burst * reserve, Priority.ORDER: burst * reserve / 2, Priority.CANCEL: 0.0}
+        self._floor = _floors(burst, reserve)
         self.waited_seconds = 0.0
 
-    async def take(self, priority: Priority) -> None:
-        """Wait until a request of this priority may leave."""
+    async def take(self, priority: Priority, at_most: float | None = None) -> None:
+        """Wait until a request of this priority may leave.
+
+        Args:
+            priority: How deep it may dig.
+            at_most: Seconds it is worth waiting; ``None`` waits as long as it takes.
+
+        Raises:
+            NotSent: It would take longer.
+        """
         since = self._clock.monotonic()
         while (missing := self._missing(priority)) > _ROUNDING:
             delay = max(missing / self._rate, _SHORTEST_SLEEP)
+            if at_most is not None and self._clock.monotonic() + delay - since > at_most:
+                raise NotSent(f"our own rate limit would hold it back longer than {at_most:g} s", category=Category.RATE_LIMIT)
             await asyncio.sleep(delay)
         self._tokens -= 1
         self.waited_seconds += self._clock.monotonic() - since
+
+    def set_limit(self, per_second: float, burst: float, reserve: float = _RESERVE) -> None:
+        """Go on at another rate, with no more tokens than before."""
+        self._refill()
+        self._rate, self._burst = per_second, burst
+        self._tokens = min(self._tokens, burst)
+        self._floor = _floors(burst, reserve)
 
     def penalise(self) -> None:
         """The exchange said "too many": let nothing leave for a while, and the urgent first after that."""
@@ -96,6 +117,12 @@ class RateLimiter:
         self._private_post = _below(private_per_second, clock)
         self._public = _below(public_per_second, clock, reserve=0.0)
 
+    def set_tier(self, tier: int) -> None:
+        """Keep to what the exchange allows an account of this tier; of one nobody knows, to the nearest below."""
+        limit = TIERS[max((known for known in TIERS if known <= tier), default=1)]
+        for bucket in (self._private_get, self._private_post):
+            bucket.set_limit(*_shares(limit))
+
     def bucket(self, method: str, *, private: bool) -> Bucket:
         """Return the bucket a request draws from."""
         if not private:
@@ -109,5 +136,16 @@ class RateLimiter:
 
 
 def _below(limit: float, clock: Clock, *, reserve: float = _RESERVE) -> Bucket:
-    """Return a bucket that lets through nine tenths of a limit in its busiest second."""
-    return Bucket(limit * 0.5, clock, burst=limit * 0.4, reserve=reserve)
+    """Return a bucket that stays below a limit."""
+    rate, burst = _shares(limit)
+    return Bucket(rate, clock, burst=burst, reserve=reserve)
+
+
+def _shares(limit: float) -> tuple[float, float]:
+    """Return refill and burst that together let through nine tenths of a limit in the busiest second."""
+    return limit * 0.5, limit * 0.4
+
+
+def _floors(burst: float, reserve: float) -> dict[Priority, float]:
+    """Return how many tokens each priority must leave in the bucket."""
+    return {Priority.READ: burst * reserve, Priority.ORDER: burst * reserve / 2, Priority.URGENT: 0.0}

@@ -12,7 +12,7 @@ Source: reference/gmo-coin-api.md §7, §8.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
 
@@ -24,12 +24,17 @@ from gmobot.secrets import Secret
 from gmobot.venue.gmo import wire
 from gmobot.venue.gmo.connection import COMMAND_SPACING_SECONDS, Backoff, CommandPacer, Dropped, Sink, Stream, Subscription
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Book, OrderUpdate, StreamEvent
+from gmobot.venue.models import Book, Print, StreamEvent, Ticker
 from gmobot.venue.transport import Socket, Transport
 
 __all__ = ["COMMAND_SPACING_SECONDS", "Backoff", "CommandPacer", "PrivateStream", "PublicStream", "Sink", "Stream", "Subscription"]
 
 CHANNELS: Final = ("trades", "orderbooks")
+ORDER_CHANNELS: Final = ("executionEvents", "orderEvents")
+POSITION_CHANNELS: Final = ("positionEvents", "positionSummaryEvents")
+DEADLINES: Final = {"ticker": 300.0}
+"""Seconds of silence after which a channel counts as dead, besides books; the tape may rightly be silent."""
+_ONE_OF: Final = {"orderbooks": "book"}
 _PING_DEADLINE_SECONDS: Final = 70.0
 _REFUSAL_GRACE_SECONDS: Final = 1.0
 _EXTEND_SECONDS: Final = 1_500.0
@@ -39,7 +44,10 @@ _TOKEN_SECONDS: Final = 3_300.0
 
 
 class PublicStream(Stream):
-    """Trades (each match once), books and tickers of some symbols."""
+    """Trades, books and tickers of some symbols.
+
+    A match is told once, with the taker's side. Without ``taker_only`` it is told once per side, as REST does.
+    """
 
     name = "public"
 
@@ -54,6 +62,8 @@ class PublicStream(Stream):
         seed: Random,
         backoff: Backoff = Backoff(),  # noqa: B008  # immutable
         silence_seconds: float = 15.0,
+        deadlines: Mapping[str, float] = DEADLINES,
+        taker_only: bool = True,
     ) -> None:
         """Make a stream; :meth:`run` connects it.
 
@@ -65,20 +75,24 @@ class PublicStream(Stream):
             channels: Of ``trades``, ``orderbooks`` and ``ticker``; without books, silence may be innocent.
             seed: Where jitter comes from.
             backoff: Waits between connections.
-            silence_seconds: A book not repeated for so long means a dead socket.
+            silence_seconds: A book not repeated for so long means a dead socket; so does a socket without any data.
+            deadlines: The same for other channels, by name, for each of the symbols.
+            taker_only: Whether the tape tells each match once.
         """
         super().__init__(transport, clock, pacer, seed=seed, backoff=backoff)
+        option = "TAKER_ONLY" if taker_only else None
         self._subscriptions = [
-            Subscription(channel, symbol, "TAKER_ONLY" if channel == "trades" else None) for symbol in symbols for channel in channels
+            Subscription(channel, symbol, option if channel == "trades" else None) for symbol in symbols for channel in channels
         ]
         self._silence = silence_seconds
+        self._deadlines = {"orderbooks": silence_seconds} | {key: deadlines[key] for key in deadlines if key != "orderbooks"}
         self._books = frozenset(symbols) if "orderbooks" in channels else frozenset[str]()
-        self._book_at: dict[str, float] = {}
+        self._told_at: dict[tuple[str, str], float] = {}
         self._heard: set[tuple[str, str]] = set()
         self._data_at = 0.0
 
     async def _path(self) -> str:
-        self._book_at.clear()
+        self._told_at.clear()
         self._heard.clear()
         self._data_at = self._clock.monotonic()
         return "/ws/public/v1"
@@ -88,11 +102,11 @@ class PublicStream(Stream):
 
     def _on_sent(self, subscription: Subscription) -> None:
         self._data_at = self._clock.monotonic()
-        if subscription.channel == "orderbooks" and subscription.symbol is not None:
-            self._book_at[subscription.symbol] = self._data_at
+        if subscription.channel in self._deadlines and subscription.symbol is not None:
+            self._told_at[subscription.channel, subscription.symbol] = self._data_at
 
     def _decode(self, channel: str, text: str | bytes) -> StreamEvent:
-        event: StreamEvent
+        event: Print | Book | Ticker
         if channel == "trades":
             row = wire.decode(text, wire.TradeData)
             event = row.model(row.symbol)
@@ -102,27 +116,28 @@ class PublicStream(Stream):
             event = wire.decode(text, wire.TickerData).model()
         else:
             raise msgspec.ValidationError("unknown channel")
-        self._heard.add((channel, event.symbol))
+        key = (channel, event.symbol)
+        self._heard.add(key)
+        self._data_at = self._clock.monotonic()
+        if channel in self._deadlines:
+            self._told_at[key] = self._data_at
         return event
 
-    def _on_data(self, event: StreamEvent, sink: Sink) -> None:
-        self._data_at = self._clock.monotonic()
-        if isinstance(event, Book):
-            self._book_at[event.symbol] = self._data_at
-        if not self._pending and all(("orderbooks", symbol) in self._heard for symbol in self._books):
+    def _on_data(self, event: StreamEvent, sink: Sink) -> None:  # noqa: ARG002  # any data may be the last that was missing
+        if not self.connected and not self._pending and all(("orderbooks", symbol) in self._heard for symbol in self._books):
             self._up(sink)
 
     def _overdue(self, socket: Socket) -> str | None:  # noqa: ARG002  # books repeat every five seconds: data decides, not pings
         now = self._clock.monotonic()
-        for symbol, at in self._book_at.items():
-            if now - at > self._silence:
-                return f"no book of {symbol} for {now - at:.0f} s"
+        for (channel, symbol), at in self._told_at.items():
+            if now - at > self._deadlines[channel]:
+                return f"no {_ONE_OF.get(channel, channel)} of {symbol} for {now - at:.0f} s"
         silent = now - self._data_at
         return f"no data for {silent:.0f} s" if silent > self._silence and not self._pending else None
 
 
 class PrivateStream(Stream):
-    """Our executions and order events."""
+    """Our executions, order events and, if asked for, positions."""
 
     name = "private"
 
@@ -135,6 +150,8 @@ class PrivateStream(Stream):
         *,
         seed: Random,
         backoff: Backoff = Backoff(),  # noqa: B008  # immutable
+        channels: Sequence[str] = ORDER_CHANNELS,
+        periodic_summaries: bool = False,
     ) -> None:
         """Make a stream; :meth:`run` connects it.
 
@@ -145,10 +162,14 @@ class PrivateStream(Stream):
             pacer: Shared by all sockets of this address.
             seed: Where jitter comes from.
             backoff: Waits between connections.
+            channels: Of :data:`ORDER_CHANNELS` and, for leverage, :data:`POSITION_CHANNELS`.
+            periodic_summaries: Whether totals of positions come every five seconds besides on every change.
         """
         super().__init__(transport, clock, pacer, seed=seed, backoff=backoff)
         self._rest = rest
         self._token: Secret | None = None
+        option = "PERIODIC" if periodic_summaries else None
+        self._subscriptions = [Subscription(channel, None, option if channel == "positionSummaryEvents" else None) for channel in channels]
 
     async def close(self) -> None:
         """Revoke the token; a failure to do so is harmless, it ends by itself."""
@@ -166,13 +187,16 @@ class PrivateStream(Stream):
         return f"/ws/private/v1/{self._token.reveal().decode()}"
 
     def _wanted(self) -> Sequence[Subscription]:
-        return (Subscription("executionEvents"), Subscription("orderEvents"))
+        return self._subscriptions
 
     async def _on_subscribed(self, sink: Sink) -> None:
         # A refusal (ERR-5012) comes as a frame shortly after, and ends the connection; silence means that all is well.
         await asyncio.sleep(_REFUSAL_GRACE_SECONDS)
         if not self._pending:
             self._up(sink)
+
+    def _shown(self, text: str) -> str:
+        return text if self._token is None else text.replace(self._token.reveal().decode(), "***")
 
     def _on_refused(self, error: str) -> None:
         # The socket would stay open and silent for ever, and look alive.
@@ -199,7 +223,11 @@ class PrivateStream(Stream):
         if channel == "executionEvents":
             return wire.decode(text, wire.ExecutionFrame).model()
         if channel == "orderEvents":
-            return OrderUpdate(order=wire.decode(text, wire.OrderFrame).model())
+            return wire.decode(text, wire.OrderFrame).model()
+        if channel == "positionEvents":
+            return wire.decode(text, wire.PositionData).event()
+        if channel == "positionSummaryEvents":
+            return wire.decode(text, wire.SummaryData).event()
         raise msgspec.ValidationError("unknown channel")
 
     def _overdue(self, socket: Socket) -> str | None:

@@ -1,0 +1,74 @@
+"""The exchange's clock as its replies prove it, since there is no endpoint that tells the time.
+
+A reply's stamp was made between asking and receiving, which bounds the difference to our clock from both
+sides. Public replies come from a cache and may be older; a ``Date`` header names a whole second only.
+
+Source: reference/gmo-coin-api.md §1.1, §1.2, §2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock, parse_iso_utc
+
+_FURTHEST_NS: Final = 86_400 * NS_PER_SECOND
+"""A server clock further away than a day is a garbled stamp, not a clock."""
+_PUBLIC_STALE_NS: Final = 2 * NS_PER_SECOND
+"""How old the stamp of a cached reply may be (§1.1: about 1.5 s)."""
+
+
+class ServerClock:
+    """What is known of the exchange's clock; shared by every view of a client.
+
+    Attributes:
+        offset_ns: The exchange's clock minus ours. Every stamp proves an interval that the true offset lies
+            in; the estimate moves only as far as it must to lie there too, so that latency and cached replies
+            do not make it wander.
+        stamped_ns: The latest stamp itself, 0 before the first.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.offset_ns = 0
+        self.stamped_ns = 0
+
+    def learn(self, responsetime: str | None, headers: Mapping[str, str], *, sent_ns: int, cached: bool) -> None:
+        """Take the stamp of a reply that has just come.
+
+        Args:
+            responsetime: The body's own stamp; ``None`` where it has none, then the ``Date`` header counts.
+            headers: Of the reply.
+            sent_ns: When the request left, by our clock.
+            cached: Whether the reply may come from a cache.
+        """
+        stamp = _responsetime(responsetime) if responsetime is not None else _date(headers)
+        if stamp is None:
+            return
+        stamped_ns, width_ns = stamp
+        if cached:
+            width_ns += _PUBLIC_STALE_NS
+        earliest, latest = stamped_ns - self._clock.now_ns(), stamped_ns + width_ns - sent_ns
+        if max(abs(earliest), abs(latest)) <= _FURTHEST_NS:
+            self.stamped_ns = max(self.stamped_ns, stamped_ns)
+            self.offset_ns = max(earliest, min(self.offset_ns, latest))
+
+
+def _responsetime(text: str) -> tuple[int, int] | None:
+    """Return a stamp and how much later it may have been made, or ``None`` for a garbled one."""
+    try:
+        return parse_iso_utc(text), NS_PER_MS
+    except (ValueError, ArithmeticError):
+        return None
+
+
+def _date(headers: Mapping[str, str]) -> tuple[int, int] | None:
+    text = headers.get("Date")
+    if text is None:
+        return None
+    try:
+        return int(parsedate_to_datetime(text).timestamp()) * NS_PER_SECOND, NS_PER_SECOND
+    except (ValueError, ArithmeticError):
+        return None
