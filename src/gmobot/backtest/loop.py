@@ -141,7 +141,7 @@ def simulate(bars, engine, state, account, params, settings, shown, desired, led
         a.equity_uyen = worth
         a.peak_equity_uyen = max(a.peak_equity_uyen, worth)
         observe(engine[0], bar, s, shown[0])
-        position = book.position * s.size_numerator / s.size_denominator
+        position = book.position * s.size_numerator / s.size_denominator if book.position != 0 else 0.0
         conclude(engine[0], bar, a, s, decide(state[0], shown[0], params[0], position), d)
         if d.risk_status == RISK_ABORT:
             a.halted = 1

@@ -57,19 +57,22 @@ def observe(engine: Record, bar: Record, settings: Record, shown: Record) -> Non
     engine.last_close = bar.close
     engine.bars += 1
     shown.time = bar.open_time
-    shown.open = _yen(bar.open, settings)
-    shown.high = _yen(bar.high, settings)
-    shown.low = _yen(bar.low, settings)
-    shown.close = _yen(bar.close, settings)
+    if settings.price_denominator == 1:
+        # Most symbols have whole yen, and a division takes longer than the test.
+        yen = settings.price_numerator
+        shown.open, shown.high = float(bar.open * yen), float(bar.high * yen)
+        shown.low, shown.close = float(bar.low * yen), float(bar.close * yen)
+    else:
+        shown.open, shown.high = _yen(bar.open, settings), _yen(bar.high, settings)
+        shown.low, shown.close = _yen(bar.low, settings), _yen(bar.close, settings)
     shown.volume = bar.volume * settings.size_numerator / settings.size_denominator
     shown.can_short = settings.leverage > 0
 
 
 @compiled
 def _yen(ticks: int, settings: Record) -> float:
-    """Return ticks in yen; most symbols have whole yen, and a division takes longer than the test."""
-    yen = float(ticks * settings.price_numerator)
-    return yen if settings.price_denominator == 1 else yen / settings.price_denominator
+    """Return ticks in yen."""
+    return ticks * settings.price_numerator / settings.price_denominator
 
 
 @compiled
