@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -137,6 +138,10 @@ def main() -> None:
     row("simulator", whole / len(data) * 1e9, "ns a bar", "goal <= 15")
     row("the same rules by hand, one Numba loop", hand / len(data) * 1e9, "ns a bar")
     row("simulator / by hand", whole / hand, "x", "goal <= 1.5")
+    borrowed = replace(settings, instrument=recorded_instrument("BTC_JPY"))
+    leverage = median_seconds(lambda: simulate(program, borrowed, data, initial_uyen=CASH))
+    row("simulator, leverage: both directions, fees, losscut", leverage / len(data) * 1e9, "ns a bar")
+    row("leverage / spot", leverage / whole, "x", "goal <= 1.5")
     core, account = DecisionCore(program, settings), np.zeros(1, ACCOUNT)
     bar: Any = np.array(data[-1:], BAR)
     decisions = 20_000

@@ -13,7 +13,8 @@ from gmobot.backtest import fills as rules
 from gmobot.clock import trading_day
 from gmobot.core.compiled import PlainRecord, uncompiled
 from gmobot.core.instrument import Instrument, Product
-from gmobot.core.ledger import LEDGER
+from gmobot.core.ledger import LEDGER, apply_leverage_fee
+from gmobot.core.margin import carried_lots, leverage_fee, losscut_price
 from gmobot.core.records import ACCOUNT, BAR, RISK_ABORT
 from gmobot.core.settings import Settings
 from gmobot.core.sizing import affordable_lots
@@ -21,12 +22,17 @@ from gmobot.history.bars import read_bars
 from gmobot.strategies.program import DecisionCore, Desired, Program
 
 BTC = Instrument("BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005"))
+BTC_JPY = Instrument("BTC_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.001"), Decimal("0.001"), Decimal(5), Decimal(0), Decimal(0))
+PRODUCTS = (BTC, BTC_JPY)
 CASH = 10_000_000 * 1_000_000
 STRATEGIES = ("gmobot.strategies.ema_momentum:EmaMomentum", "gmobot.strategies.buy_and_hold:BuyAndHold")
 
 _buy, _sell = uncompiled(rules.buy_at), uncompiled(rules.sell_at)
 _stop, _target = uncompiled(rules.stop_price), uncompiled(rules.target_price)
-_affordable = uncompiled(affordable_lots)
+_short_stop, _short_target = uncompiled(rules.short_stop_price), uncompiled(rules.short_target_price)
+_cut, _cut_first = uncompiled(rules.cut_at), uncompiled(rules.losscut_first)
+_affordable, _carried = uncompiled(affordable_lots), uncompiled(carried_lots)
+_night, _pay_night, _cut_price = uncompiled(leverage_fee), uncompiled(apply_leverage_fee), uncompiled(losscut_price)
 
 
 def settings(instrument: Instrument = BTC, **changes: Any) -> Settings:
@@ -39,8 +45,8 @@ def bars(rows: list[tuple[int, int, int, int]], *, seconds: int = 60) -> NDArray
     return np.array([(i * seconds * 10**9, *row, 1_000, 0) for i, row in enumerate(rows)], BAR)
 
 
-def real_bars(market_data: Path, count: int, skip: int = 0) -> NDArray[Any]:
-    data = read_bars(market_data / "ohlcv_1m" / "gmo_BTC_JPY_1m_20241205_20250109.parquet", BTC)
+def real_bars(market_data: Path, count: int, skip: int = 0, instrument: Instrument = BTC) -> NDArray[Any]:
+    data = read_bars(market_data / "ohlcv_1m" / "gmo_BTC_JPY_1m_20241205_20250109.parquet", instrument)
     return data.bars[skip : skip + count]
 
 
@@ -58,6 +64,7 @@ class Stepwise:
         self.cash, self.slippage = cash, slippage
         self.desired: Desired | None = None
         self.day: int | None = None
+        self.last_close = self.losscut = 0
         self.fills: list[tuple[int, int, int, int]] = []
         self.equity: list[int] = []
         self.decisions: list[Desired] = []
@@ -69,6 +76,7 @@ class Stepwise:
 
     def step(self, i: int, bar: NDArray[Any]) -> None:
         row: Any = PlainRecord(bar[0])
+        self._turn_day(row)
         self._at_open(i, row)
         self._inside(i, row)
         self._value(row)
@@ -81,34 +89,59 @@ class Stepwise:
         want, book = self.desired, self.ledger
         if want is None:
             return
-        if want.target > 0 and book.position == 0:
-            lots = min(want.target, _affordable(self.cash + book.cash_uyen, self.settings, row.open + self.slippage))
+        held = int(book.position)
+        if held > 0 and want.target < held:
+            self._fill(i, rules.EXIT, row.open, max(want.target, 0) - held)
+        elif held < 0 and want.target > held:
+            self._fill(i, rules.EXIT, row.open, min(want.target, 0) - held)
+        if want.target != 0 and book.position == 0:
+            side = 1 if want.target > 0 else -1
+            price, money = max(1, row.open + side * self.slippage), self.cash + book.cash_uyen
+            lots = min(abs(want.target), (_carried if self.settings.leverage else _affordable)(money, self.settings, price))
             if lots >= self.settings.min_lots:
-                price = _buy(book, self.settings, row.open, lots, self.slippage)
-                self.fills.append((i, rules.ENTRY, price, lots))
-        elif want.target < book.position:
-            lots = book.position - want.target
-            self.fills.append((i, rules.EXIT, _sell(book, self.settings, row.open, lots, self.slippage), -lots))
+                paid = self._fill(i, rules.ENTRY, row.open, side * lots)
+                self.losscut = _cut_price(paid, side, self.settings.leverage) if self.settings.leverage else 0
+
+    def _fill(self, i: int, kind: int, ticks: int, lots: int) -> int:
+        price: int = (_buy if lots > 0 else _sell)(self.ledger, self.settings, ticks, abs(lots), self.slippage)
+        self.fills.append((i, kind, price, lots))
+        return price
 
     def _inside(self, i: int, row: Any) -> None:
         want, book = self.desired, self.ledger
-        if want is None or book.position <= 0:
+        if want is None or book.position == 0:
             return
-        for kind, price in ((rules.STOP, _stop(row, want.stop, want.take_profit)), (rules.TARGET, _target(row, want.take_profit))):
-            if price > 0:
-                lots = int(book.position)
-                self.fills.append((i, kind, _sell(book, self.settings, price, lots, self.slippage), -lots))
-                return
+        stop, kind, held = want.stop, rules.STOP, int(book.position)
+        if self.settings.leverage and _cut_first(held, stop, self.losscut):
+            stop, kind = self.losscut, rules.LOSSCUT
+        of_stop, of_target = (_stop, _target) if held > 0 else (_short_stop, _short_target)
+        price = of_stop(row, stop, want.take_profit)
+        if price > 0 and kind == rules.LOSSCUT:
+            self.fills.append((i, kind, _cut(book, self.settings, price, self.slippage), -held))
+        elif price > 0:
+            self._fill(i, kind, price, -held)
+        elif (goal := of_target(row, want.take_profit)) > 0:
+            self._fill(i, rules.TARGET, goal, -held)
+
+    def _turn_day(self, row: Any) -> None:
+        day = trading_day(int(row.open_time))
+        if day == self.day:
+            return
+        self.account["day_start_equity_uyen"] = self.account["equity_uyen"]
+        if self.settings.leverage and self.ledger.position and self.day is not None:
+            fee = _night(self.ledger.position, self.last_close, day - self.day, self.settings)
+            _pay_night(self.ledger, fee)
+            self.account["day_start_equity_uyen"] -= fee
+            self.account["peak_equity_uyen"] -= fee
+        self.day = day
 
     def _value(self, row: Any) -> None:
         book = self.ledger
         worth = self.cash + book.cash_uyen + book.position * row.close * self.settings.unit_uyen
-        day = trading_day(int(row.open_time))
-        if day != self.day:
-            self.day = day
-            self.account["day_start_equity_uyen"] = self.account["equity_uyen"]
+        self.last_close = int(row.close)
         self.account["position"], self.account["cost_uyen"] = book.position, book.cost_uyen
-        self.account["cash_uyen"], self.account["equity_uyen"] = self.cash + book.cash_uyen, worth
+        self.account["cash_uyen"] = self.cash + book.cash_uyen + (book.cost_uyen if self.settings.leverage else 0)
+        self.account["equity_uyen"] = worth
         self.account["peak_equity_uyen"] = max(int(self.account["peak_equity_uyen"][0]), int(worth))
         self.account["last_trade_pnl_uyen"], self.account["closed_trades"] = book.last_trade_pnl_uyen, book.closed_trades
         self.account["trade_realized_uyen"] = book.trade_realized_uyen - book.trade_fees_uyen

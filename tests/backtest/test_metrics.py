@@ -22,7 +22,7 @@ def simulation(
     data = np.zeros(len(equity), BAR)
     data["open_time"] = np.arange(len(equity)) * step_ns
     rows = np.array(fills or [], FILL)
-    return Simulation(data, np.array(equity), rows, np.zeros(1, LEDGER), initial, len(equity) // 2, 0, False, np.zeros(1))
+    return Simulation(data, np.array(equity), rows, np.zeros(1, LEDGER), initial, len(equity) // 2, 0, 0, False, np.zeros(1))
 
 
 def none() -> np.ndarray:
@@ -81,7 +81,13 @@ def test_only_gains_have_no_profit_factor() -> None:
 
 
 def test_trade_results_are_cash_between_flats() -> None:
-    fills = [(1, 1, 100, 10, 0), (2, 3, 90, -10, 1), (3, 1, 100, 5, 1), (4, 2, 120, -5, 2)]
+    # A long at a loss of 102 that paid 5 for a night, a flip within one bar, a short that gains.
+    fills = [(1, 1, 100, 10, 0, -1_001), (2, 3, 90, -10, 1, -107), (2, 1, 90, -10, 1, 792), (4, 2, 80, 10, 2, -9)]
     run = simulation([1_000] * 5, fills=fills)
-    assert trade_results(run, 1, lambda _: 1).tolist() == [-102, 98]
-    assert measure(run, 1, none()).turnover == pytest.approx((1_000 + 900 + 500 + 600) / 1_000)
+    assert trade_results(run).tolist() == [-107, 98]
+    assert measure(run, 1, none()).turnover == pytest.approx((1_000 + 900 + 900 + 800) / 1_000)
+
+
+def test_without_a_closed_trade_there_are_no_results() -> None:
+    assert trade_results(simulation([1_000], fills=[(0, 1, 100, 10, 0, -1_001)])).tolist() == []
+    assert trade_results(simulation([1_000])).tolist() == []

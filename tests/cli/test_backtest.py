@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jsonschema
 import pytest
-from tests.cli.run_cli import Cli
+from tests.cli.run_cli import REPO, Cli
 from tests.ops.samples import complete, progress
 
 from gmobot.ops.artifacts import RunComplete, previous_run_crashed, schema, write
@@ -36,6 +36,29 @@ def test_json_is_the_artifact(cli: Cli) -> None:
 def test_the_same_configuration_gives_the_same_figures(cli: Cli) -> None:
     figures = [json.loads(cli("backtest", "--no-jit", "--json").out)["pipeline_summary"] for _ in range(2)]
     assert figures[0] == figures[1]
+
+
+def test_leverage_lists_what_holding_cost_and_what_was_cut(cli: Cli) -> None:
+    cli.config = REPO / "configs" / "live.leverage.yaml"
+    told = cli("backtest", "--no-jit")
+    assert told.code == 0, told.err
+    assert "BTC_JPY" in told.out
+    assert "leverage fees" in told.out
+    assert "losscuts" in told.out
+
+
+def test_spot_lists_neither(cli: Cli) -> None:
+    told = cli("backtest", "--no-jit").out
+    assert "leverage" not in told
+    assert "losscut" not in told
+
+
+def test_the_daemon_refuses_leverage_in_one_line(cli: Cli) -> None:
+    cli.config = REPO / "configs" / "live.leverage.yaml"
+    refused = cli("run")
+    assert (refused.code, refused.out) == (2, "")
+    assert refused.err.startswith("gmobot: instruments: BTC_JPY is a leverage symbol; ")
+    assert refused.err.count("\n") == 1
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,10 @@ import pytest
 import yaml
 from tests.cli.run_cli import REPO, Cli
 
+SHIPPED = sorted(path.name for path in (REPO / "configs").glob("*.yaml"))
 
-@pytest.mark.parametrize("name", ["default.yaml", "demo.yaml"])
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_shipped_configurations_are_good(cli: Cli, name: str) -> None:
     cli.config = REPO / "configs" / name
     outcome = cli("config", "check")
@@ -65,6 +67,19 @@ def test_show_says_where_a_secret_is_and_never_what(cli: Cli, monkeypatch: pytes
     assert "prefer a file" in plain.err
     assert json.loads(as_json.out)["secrets"]["GMO_API_KEY"] == str(file)
     assert "secret-value" not in plain.out + plain.err + as_json.out + as_json.err
+
+
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name.startswith("live.")])
+def test_a_shipped_live_configuration_sends_no_order_until_somebody_says_so(name: str) -> None:
+    text = yaml.safe_load((REPO / "configs" / name).read_text())
+    assert (text["mode"], text["execute_orders"], text["environment"]) == ("live", False, "production")
+    limits = [name for name in text["risk"] if name.startswith("max_") or name.endswith("limit")]
+    assert len(limits) >= 6
+    assert all(text["risk"][limit] > 0 for limit in limits)
+
+
+def test_both_products_have_a_live_configuration() -> None:
+    assert {"live.spot.yaml", "live.leverage.yaml"} <= set(SHIPPED)
 
 
 def test_the_schema_accepts_what_is_shipped(cli: Cli) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ BTC = Instrument(
     maker_fee=Decimal("-0.0001"),
     taker_fee=Decimal("0.0005"),
 )
+BTC_JPY = replace(BTC, symbol="BTC_JPY", product=Product.LEVERAGE, maker_fee=Decimal(0), taker_fee=Decimal(0))
 YEN = 1_000_000
 PRICE = 10_000_000
 
@@ -36,7 +38,8 @@ _observe, _conclude = uncompiled(observe), uncompiled(conclude)
 
 
 def settings(**changes: Any) -> Settings:
-    return Settings(instrument=BTC, **({"fixed_size": Decimal("0.01")} | changes))
+    plain: dict[str, Any] = {"instrument": BTC, "fixed_size": Decimal("0.01")}
+    return Settings(**(plain | changes))
 
 
 def account(**fields: int) -> NDArray[Any]:

@@ -162,7 +162,7 @@ def test_the_strategy_sees_yen_and_coins_and_answers_in_yen() -> None:
     desk.settings = Settings(instrument=fine, fixed_size=Decimal(1)).record()
     decision = _buy(1.0, EMA_MOMENTUM_LONG, stop=99.9994, take_profit=100.5001)
     desired = desk.step(decision, at=bar(100_001, width=3, volume=25, time=7))
-    assert desk.shown[0].item() == (7, 100.001, 100.004, 99.998, 100.001, 2.5)
+    assert desk.shown[0].item() == (7, 100.001, 100.004, 99.998, 100.001, 2.5, 0)
     assert (desired.stop, desired.take_profit) == (99_999, 100_501)
 
 

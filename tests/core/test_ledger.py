@@ -15,7 +15,7 @@ from tests.core.support import YEN
 
 from gmobot.core.compiled import PlainRecord, uncompiled
 from gmobot.core.instrument import MAX_PRICE_YEN, Instrument, Product
-from gmobot.core.ledger import LEDGER, apply_buy, apply_sell, show
+from gmobot.core.ledger import LEDGER, apply_buy, apply_leverage_fee, apply_sell, show
 from gmobot.core.records import ACCOUNT
 
 BTC = Instrument("BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005"))
@@ -58,9 +58,10 @@ class Pair:
         self.compiled, self.plain = np.zeros(1, LEDGER), np.zeros(1, LEDGER)
         self.row: Any = PlainRecord(self.plain[0])
 
-    def buy(self, event: Event, lots: int) -> None:
-        apply_buy(self.compiled[0], UNIT, event.ticks, lots, event.fee)
-        _BUY(self.row, UNIT, event.ticks, lots, event.fee)
+    def buy(self, event: Event, lots: int) -> int:
+        result = _BUY(self.row, UNIT, event.ticks, lots, event.fee)
+        assert apply_buy(self.compiled[0], UNIT, event.ticks, lots, event.fee) == result
+        return int(result)
 
     def sell(self, event: Event, lots: int) -> int:
         result = _SELL(self.row, UNIT, event.ticks, lots, event.fee)
@@ -177,3 +178,104 @@ def test_a_fee_in_the_traders_favour_raises_cash(ticks: int) -> None:
     pair.buy(Event(buy=True, ticks=ticks, lots=1, fee=-7 * YEN), 1)
     assert pair.row.cash_uyen == 7 * YEN - ticks * UNIT
     assert pair.row.fees_uyen == -7 * YEN
+
+
+# --- either sign --------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Exact:
+    """The same with fractions: an average that is never rounded, and what each trade did to the yen balance."""
+
+    position: int = 0
+    average: Fraction = Fraction(0)
+    balance: Fraction = Fraction(0)
+    trade: Fraction = Fraction(0)
+
+    def fill(self, ticks: int, lots: int, fee: int) -> None:
+        """Book signed lots that do not cross zero."""
+        if self.position * lots >= 0:
+            self.average = (self.average * self.position + ticks * lots) / (self.position + lots)
+        else:
+            gain = (ticks - self.average) * -lots * UNIT
+            self.balance += gain
+            self.trade += gain
+        self.position += lots
+        self.balance -= fee
+        self.trade -= fee
+
+
+@dataclass
+class Either:
+    """A wish: go long or short, or close up to so many lots; or pay for a night."""
+
+    kind: str
+    ticks: int
+    lots: int
+    fee: int
+
+
+EITHER = st.lists(
+    st.builds(Either, st.sampled_from(["buy", "sell", "buy", "sell", "night"]), PRICES, LOTS, FEES),
+    min_size=1,
+    max_size=60,
+)
+_NIGHT = uncompiled(apply_leverage_fee)
+
+
+@settings(max_examples=300, deadline=None)
+@given(EITHER)
+def test_longs_and_shorts_keep_the_identities_against_exact_fractions(events: list[Either]) -> None:
+    pair, exact = Pair(), Exact()
+    row = pair.row
+    closes, trades = 0, 0
+    for event in events:
+        before = row.position
+        if event.kind == "night":
+            apply_leverage_fee(pair.compiled[0], event.fee)
+            _NIGHT(row, event.fee)
+            exact.balance -= event.fee
+            exact.trade -= event.fee
+        else:
+            side = 1 if event.kind == "buy" else -1
+            against = before * side < 0
+            lots = min(event.lots, abs(before)) if against else event.lots
+            apply = pair.buy if side > 0 else pair.sell
+            pnl = apply(Event(side > 0, event.ticks, lots, event.fee), lots)
+            exact.fill(event.ticks, side * lots, event.fee)
+            closes += against
+            if row.position == 0:
+                # A partial close rounds its share by less than a micro-yen; the last lot takes the rest: none is lost.
+                assert pnl == row.last_trade_pnl_uyen == exact.trade
+                assert row.cash_uyen == exact.balance
+                exact.trade, closes, trades = Fraction(0), 0, trades + 1
+            elif against:
+                assert pnl == 0
+        assert row.position == exact.position
+        assert row.cost_uyen * row.position >= 0
+        assert (row.cost_uyen == 0) == (row.position == 0)
+        assert row.cash_uyen + row.cost_uyen == row.realized_uyen - row.fees_uyen
+        assert abs(row.cash_uyen + row.cost_uyen - exact.balance) <= closes, "the yen balance, a micro-yen a partial close apart"
+        assert row.closed_trades == trades
+        assert pair.compiled.tobytes() == pair.plain.tobytes()
+
+
+def test_a_short_round_trip_by_hand() -> None:
+    row: Any = PlainRecord(np.zeros(1, LEDGER)[0])
+    assert _SELL(row, UNIT, 10_000_000, 1_000, 50 * YEN) == 0
+    assert (row.position, row.cost_uyen, row.cash_uyen) == (-1_000, -100_000 * YEN, 99_950 * YEN)
+    assert _BUY(row, UNIT, 9_000_000, 400, 0) == 0
+    assert (row.position, row.cost_uyen, row.realized_uyen) == (-600, -60_000 * YEN, 4_000 * YEN)
+    _NIGHT(row, 24 * YEN)
+    assert _BUY(row, UNIT, 11_000_000, 600, 0) == (4_000 - 6_000 - 50 - 24) * YEN
+    assert (row.position, row.cost_uyen, row.fees_uyen, row.leverage_fees_uyen, row.closed_trades) == (0, 0, 74 * YEN, 24 * YEN, 1)
+
+
+def test_a_short_is_worth_less_as_the_price_rises() -> None:
+    row: Any = PlainRecord(np.zeros(1, LEDGER)[0])
+    _SELL(row, UNIT, 10_000_000, 1_000, 0)
+    assert [row.cash_uyen + row.position * price * UNIT for price in (9_000_000, 10_000_000, 12_000_000)] == [
+        10_000 * YEN,
+        0,
+        -20_000 * YEN,
+    ]

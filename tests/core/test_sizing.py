@@ -14,9 +14,9 @@ from gmobot.core.sizing import entry_lots
 _entry_lots = uncompiled(entry_lots)
 
 
-def lots(*, stop: int = 0, price: int = PRICE, fields: dict[str, int] | None = None, **changes: Any) -> int:
+def lots(*, side: int = 1, stop: int = 0, price: int = PRICE, fields: dict[str, int] | None = None, **changes: Any) -> int:
     record = settings(**changes).record()
-    return int(_entry_lots(PlainRecord(account(**(fields or {}))[0]), PlainRecord(record[0]), price, stop))
+    return int(_entry_lots(PlainRecord(account(**(fields or {}))[0]), PlainRecord(record[0]), price, stop, side))
 
 
 def test_a_fixed_size_is_asked_for_as_it_is() -> None:

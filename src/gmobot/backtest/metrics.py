@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,8 +38,10 @@ class Metrics:
         exposure: Share of bars with a position.
         turnover: Traded worth over initial equity.
         trades: Closed trades.
-        fees_jpy: Paid, rebates subtracted.
-        realized_pnl_jpy: Of sales above cost, before fees.
+        fees_jpy: Paid, rebates subtracted, leverage and losscut fees among them.
+        leverage_fees_jpy: For holding over the day's turn.
+        losscuts: Positions that the exchange cut.
+        realized_pnl_jpy: Of closed lots, before fees.
     """
 
     total_return: float
@@ -58,6 +59,8 @@ class Metrics:
     turnover: float
     trades: int
     fees_jpy: float
+    leverage_fees_jpy: float
+    losscuts: int
     realized_pnl_jpy: float
 
 
@@ -94,6 +97,8 @@ def measure(run: Simulation, unit_uyen: int, trade_pnl_uyen: NDArray[np.int64]) 
         turnover=traded / start,
         trades=len(trade_pnl_uyen),
         fees_jpy=int(run.ledger["fees_uyen"][0]) / 1e6,
+        leverage_fees_jpy=int(run.ledger["leverage_fees_uyen"][0]) / 1e6,
+        losscuts=run.losscuts,
         realized_pnl_jpy=int(run.ledger["realized_uyen"][0]) / 1e6,
     )
 
@@ -121,23 +126,10 @@ def drawdown(times: NDArray[np.int64], equity: NDArray[np.float64], start: float
     return max(0.0, largest), float(np.diff(marks).max()) / 1e9
 
 
-def trade_results(run: Simulation, unit_uyen: int, fee_of: Any) -> NDArray[np.int64]:  # noqa: ANN401  # any integer function of a notional
-    """Return the result of each closed trade after fees, in micro-yen.
-
-    Args:
-        run: What the simulator left.
-        unit_uyen: Worth of one lot at one tick.
-        fee_of: Returns the fee of a notional.
-    """
-    results: list[int] = []
-    cash = 0
-    for fill in run.fills:
-        notional = int(fill["ticks"]) * abs(int(fill["lots"])) * unit_uyen
-        cash += (-notional if fill["lots"] > 0 else notional) - fee_of(notional)
-        if int(fill["trade"]) > len(results):
-            results.append(cash)
-            cash = 0
-    return np.array(results, np.int64)
+def trade_results(run: Simulation) -> NDArray[np.int64]:
+    """Return the result of each closed trade after all its fees, in micro-yen: what cash did between two times without a position."""
+    cash: NDArray[np.int64] = run.fills["cash_uyen"][np.diff(run.fills["trade"], prepend=0) > 0]
+    return np.diff(cash, prepend=0)
 
 
 def _ratio(returns: NDArray[np.float64], spread: float) -> float | None:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gmobot.backtest.metrics import Metrics, measure, trade_results
 from gmobot.backtest.simulate import Simulation, simulate
-from gmobot.core.instrument import Instrument, round_fee, to_uyen, to_yen
+from gmobot.core.instrument import Instrument, Product, to_uyen, to_yen
 from gmobot.core.settings import Settings
 from gmobot.strategies.program import Program
 
@@ -38,17 +38,13 @@ def run_backtest(program: Program, settings: Settings, bars: NDArray[Any], *, in
     """Run a program over bars and measure it."""
     instrument = settings.instrument
     run = simulate(program, settings, bars, initial_uyen=to_uyen(initial_jpy), slippage_ticks=slippage_ticks)
-
-    def fee_of(notional: int) -> int:
-        return round_fee(notional, instrument.taker_fee_ppm, int(instrument.fee_rounding))
-
-    results = trade_results(run, instrument.unit_uyen, fee_of)
-    return Backtest(program, instrument, run, measure(run, instrument.unit_uyen, results))
+    return Backtest(program, instrument, run, measure(run, instrument.unit_uyen, trade_results(run)))
 
 
 def rows(test: Backtest) -> list[tuple[str, str]]:
     """Return label and value of every line a person reads."""
     m = test.metrics
+    leverage = [("of them leverage fees", f"{m.leverage_fees_jpy:,.0f} JPY"), ("losscuts", f"{m.losscuts:,}")]
     return [
         ("bars", f"{len(test.simulation.bars):,}"),
         ("final equity", f"{test.final_equity_jpy:,} JPY"),
@@ -67,6 +63,7 @@ def rows(test: Backtest) -> list[tuple[str, str]]:
         ("exposure", _percent(m.exposure)),
         ("turnover", f"{m.turnover:,.2f} x"),
         ("fees", f"{m.fees_jpy:,.0f} JPY"),
+        *(leverage if test.instrument.product is Product.LEVERAGE else []),
         ("halted by a guard", "yes" if test.simulation.halted else "no"),
     ]
 

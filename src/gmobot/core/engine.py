@@ -14,8 +14,8 @@ from __future__ import annotations
 import math
 
 from gmobot.core.compiled import compiled
-from gmobot.core.decision import Decision
-from gmobot.core.exits import clear, held_too_long, leave, settle
+from gmobot.core.decision import BUY, CLOSE, HOLD, SELL, Decision
+from gmobot.core.exits import clear, flip, held_too_long, leave, settle
 from gmobot.core.reasons import (
     BELOW_MIN_CONFIDENCE,
     COOLDOWN_ACTIVE,
@@ -57,18 +57,22 @@ def observe(engine: Record, bar: Record, settings: Record, shown: Record) -> Non
     engine.last_close = bar.close
     engine.bars += 1
     shown.time = bar.open_time
-    shown.open = _yen(bar.open, settings)
-    shown.high = _yen(bar.high, settings)
-    shown.low = _yen(bar.low, settings)
-    shown.close = _yen(bar.close, settings)
+    if settings.price_denominator == 1:
+        # Most symbols have whole yen, and a division takes longer than the test.
+        yen = settings.price_numerator
+        shown.open, shown.high = float(bar.open * yen), float(bar.high * yen)
+        shown.low, shown.close = float(bar.low * yen), float(bar.close * yen)
+    else:
+        shown.open, shown.high = _yen(bar.open, settings), _yen(bar.high, settings)
+        shown.low, shown.close = _yen(bar.low, settings), _yen(bar.close, settings)
     shown.volume = bar.volume * settings.size_numerator / settings.size_denominator
+    shown.can_short = settings.leverage > 0
 
 
 @compiled
 def _yen(ticks: int, settings: Record) -> float:
-    """Return ticks in yen; most symbols have whole yen, and a division takes longer than the test."""
-    yen = float(ticks * settings.price_numerator)
-    return yen if settings.price_denominator == 1 else yen / settings.price_denominator
+    """Return ticks in yen."""
+    return ticks * settings.price_numerator / settings.price_denominator
 
 
 @compiled
@@ -80,23 +84,31 @@ def conclude(engine: Record, bar: Record, account: Record, settings: Record, dec
     closed = settle(engine, account, settings)
     status, risk_reasons = assess(account, settings, bar.close, closed)
     exposed = account.position != 0 or account.pending != 0
-    in_time = bar.flags & BAR_LATE == 0
+    held = account.position if account.position != 0 or account.pending == 0 else engine.target
+    closing = action == CLOSE
+    if closing:
+        action = HOLD if held == 0 else (SELL if held > 0 else BUY)
+    against = exposed and ((action < 0 and held >= 0) or (action > 0 and held < 0))
     if account.position != 0 and held_too_long(engine):
-        leave(engine, in_time)
+        leave(engine, bar.flags & BAR_LATE == 0)
         reasons |= MAX_HOLDING_REACHED
-    elif action < 0 and exposed:
-        leave(engine, in_time)
-    elif action > 0 and not exposed:
-        blocked = _entry_block(engine, bar, account, settings, confidence)
-        if status == RISK_OK and blocked == 0 and account.halted == 0:
-            reasons |= _enter(engine, bar, account, settings, stop, take_profit, max_holding)
-        reasons |= blocked
+    elif action != 0 and (against or not exposed):
+        former_stop, staying = engine.stop, engine.leaving == 0
+        if against:
+            leave(engine, bar.flags & BAR_LATE == 0)
+        if _may_open(account, settings, action, against, closing or not staying):
+            blocked = _entry_block(engine, bar, account, settings, confidence, against)
+            if status == RISK_OK and blocked == 0 and account.halted == 0:
+                blocked = _enter(engine, bar, account, settings, action, stop, take_profit, max_holding)
+                if against and blocked == 0:
+                    flip(engine, former_stop)
+            reasons |= blocked
     if status == RISK_ABORT and settings.close_on_abort != 0:
         leave(engine, True)  # noqa: FBT003  # as above
     target = engine.target
     if status != RISK_OK or account.halted != 0:
         # Exits only: what an entry under way would still add is not wanted any more.
-        target = min(target, max(account.position, 0))
+        target = min(target, max(account.position, 0)) if target > 0 else max(target, min(account.position, 0))
     desired.target = target
     desired.stop = engine.stop
     desired.take_profit = engine.take_profit
@@ -108,17 +120,23 @@ def conclude(engine: Record, bar: Record, account: Record, settings: Record, dec
 
 
 @compiled
-def _enter(engine: Record, bar: Record, account: Record, settings: Record, stop: float, take_profit: float, max_holding: int) -> int:
+def _enter(
+    engine: Record, bar: Record, account: Record, settings: Record, side: int, stop: float, take_profit: float, max_holding: int
+) -> int:
     """Plan an entry. Returns reasons to add: why there is no plan, or none."""
-    stop_ticks = _ticks_down(stop, settings)
-    target_ticks = _ticks_up(take_profit, settings)
-    wrong_stop = stop != 0.0 and not 0 < stop_ticks < bar.close
-    wrong_target = take_profit != 0.0 and target_ticks <= bar.close
-    lots = entry_lots(account, settings, bar.close, stop_ticks)
+    if side > 0:
+        stop_ticks, target_ticks = _ticks_down(stop, settings), _ticks_up(take_profit, settings)
+        wrong_stop = stop != 0.0 and not 0 < stop_ticks < bar.close
+        wrong_target = take_profit != 0.0 and target_ticks <= bar.close
+    else:
+        stop_ticks, target_ticks = _ticks_up(stop, settings), _ticks_down(take_profit, settings)
+        wrong_stop = stop != 0.0 and stop_ticks <= bar.close
+        wrong_target = take_profit != 0.0 and not 0 < target_ticks < bar.close
+    lots = entry_lots(account, settings, bar.close, stop_ticks, side)
     if wrong_stop or wrong_target or lots == 0:
         return NO_SETUP
     clear(engine)
-    engine.target = lots
+    engine.target = lots * side
     engine.stop = stop_ticks
     engine.take_profit = target_ticks
     engine.max_holding_bars = max_holding
@@ -126,8 +144,16 @@ def _enter(engine: Record, bar: Record, account: Record, settings: Record, stop:
 
 
 @compiled
-def _entry_block(engine: Record, bar: Record, account: Record, settings: Record, confidence: float) -> int:
-    """Return the filters that keep this bar from opening a position."""
+def _may_open(account: Record, settings: Record, action: int, against: bool, only_close: bool) -> bool:  # noqa: FBT001  # as below
+    """Return whether a decision asks for a new position: on spot only a purchase does, on leverage the close of the other side may."""
+    if settings.leverage == 0:
+        return action > 0 and not against
+    return not against or not (only_close or account.pending != 0)
+
+
+@compiled
+def _entry_block(engine: Record, bar: Record, account: Record, settings: Record, confidence: float, flips: bool) -> int:  # noqa: FBT001  # called by position
+    """Return the filters that keep this bar from opening a position. A flip's own close would start the cool-down: it counts."""
     blocked = 0
     if bar.flags & BAR_LATE:
         blocked |= STALE_BAR
@@ -135,7 +161,7 @@ def _entry_block(engine: Record, bar: Record, account: Record, settings: Record,
         blocked |= WARMING_UP
     if not confidence >= settings.min_confidence:
         blocked |= BELOW_MIN_CONFIDENCE
-    if engine.cooldown > 0:
+    if engine.cooldown > 0 or (flips and settings.cooldown_bars > 0):
         blocked |= COOLDOWN_ACTIVE
     if account.other_positions >= settings.max_positions:
         blocked |= MAX_POSITIONS_REACHED
@@ -150,7 +176,7 @@ def _entry_block(engine: Record, bar: Record, account: Record, settings: Record,
 
 @compiled
 def _ticks_down(price: float, settings: Record) -> int:
-    """Return a price in ticks, rounded down: a long position's stop moves away from the market."""
+    """Return a price in ticks, rounded down: a long position's stop and a short one's target move away from the market."""
     if not 0.0 < price < 1.0e15:
         return 0
     return math.floor(price * settings.price_denominator / settings.price_numerator)
@@ -158,7 +184,7 @@ def _ticks_down(price: float, settings: Record) -> int:
 
 @compiled
 def _ticks_up(price: float, settings: Record) -> int:
-    """Return a price in ticks, rounded up: a long position's target moves away from the market."""
+    """Return a price in ticks, rounded up: a long position's target and a short one's stop move away from the market."""
     if not 0.0 < price < 1.0e15:
         return 0
     return math.ceil(price * settings.price_denominator / settings.price_numerator)

@@ -6,6 +6,9 @@ trade that ended, however it ended, ends its plan and starts the cool-down, whos
 sees the end. An exit, once decided, stays decided until the position is gone: one that the exchange could
 not carry out within a bar must not be forgotten because the strategy says it only once. Not so on bars that
 come late, after a gap or a restart: a strategy that warms up again speaks of times before the position.
+
+A flip (leverage) is an exit and an entry decided as one. Its entry is good for its bar only, like any other:
+where the former side is still there one bar later, only the exit stays decided, under the former side's stop.
 """
 
 from __future__ import annotations
@@ -37,7 +40,23 @@ def settle(engine: Record, account: Record, settings: Record) -> bool:
         clear(engine)
     elif engine.leaving == 0:
         engine.target = account.position
+    elif engine.flipping != 0:
+        _settle_flip(engine, account)
     return closed
+
+
+@compiled
+def _settle_flip(engine: Record, account: Record) -> None:
+    """See what became of the flip that the last bar decided."""
+    engine.flipping = 0
+    if (account.position > 0 and engine.target > 0) or (account.position < 0 and engine.target < 0):
+        engine.leaving = 0
+        engine.target = account.position
+        return
+    engine.target = 0
+    engine.stop = engine.former_stop
+    engine.take_profit = 0
+    engine.max_holding_bars = 0
 
 
 @compiled
@@ -49,6 +68,14 @@ def leave(engine: Record, lasting: bool) -> None:  # noqa: FBT001  # compiled fu
 
 
 @compiled
+def flip(engine: Record, former_stop: int) -> None:
+    """Make the entry that was just planned the second half of leaving the position that is open."""
+    engine.leaving = 1
+    engine.flipping = 1
+    engine.former_stop = former_stop
+
+
+@compiled
 def clear(engine: Record) -> None:
     """Forget the plan."""
     engine.target = 0
@@ -57,6 +84,7 @@ def clear(engine: Record) -> None:
     engine.max_holding_bars = 0
     engine.held_bars = 0
     engine.leaving = 0
+    engine.flipping = 0
 
 
 @compiled

@@ -63,6 +63,12 @@ class Instrument:
     maker_fee: Decimal
     taker_fee: Decimal
     fee_rounding: FeeRounding = FeeRounding.HALF_UP
+    leverage: int = 2
+    """Leverage symbols only: notional over margin. 2 for individuals."""
+    leverage_fee: Decimal = Decimal("0.0004")
+    """Leverage symbols only: share of the valuation, for each 06:00 JST that a position is held over."""
+    losscut_fee: Decimal = Decimal("0.005")
+    """Leverage symbols only: share of open price x size that a losscut costs."""
     unit_uyen: int = field(init=False, repr=False)
     """Micro-yen that one lot is worth at a price of one tick."""
     min_lots: int = field(init=False, repr=False)
@@ -73,6 +79,10 @@ class Instrument:
     """Maker fee in millionths of the notional; negative is a rebate."""
     taker_fee_ppm: int = field(init=False, repr=False)
     """Taker fee in millionths of the notional."""
+    leverage_fee_ppm: int = field(init=False, repr=False)
+    """Leverage fee in millionths of the valuation; 0 on spot."""
+    losscut_fee_ppm: int = field(init=False, repr=False)
+    """Losscut fee in millionths of open price x size; 0 on spot."""
     max_price: Decimal = field(init=False, repr=False)
     """Highest price at which the largest order's worth, times its fee rate, is proven to fit 63 bits."""
 
@@ -90,7 +100,12 @@ class Instrument:
         for name in ("min_size", "max_size"):
             if (Fraction(getattr(self, name)) / Fraction(self.size_step)).denominator != 1:
                 raise InstrumentError(f"{self.symbol}: {name} {getattr(self, name)} is not a multiple of the step {self.size_step}")
-        for name in ("maker_fee", "taker_fee"):
+        if self.leverage < 1:
+            raise InstrumentError(f"{self.symbol}: leverage must be 1 or more, not {self.leverage}")
+        for name in ("leverage_fee", "losscut_fee"):
+            if getattr(self, name) < 0:
+                raise InstrumentError(f"{self.symbol}: {name} must not be negative")
+        for name in ("maker_fee", "taker_fee", "leverage_fee", "losscut_fee"):
             if (Fraction(getattr(self, name)) * PPM).denominator != 1:
                 raise InstrumentError(f"{self.symbol}: {name} {getattr(self, name)} is finer than one millionth")
         self._derive(
@@ -99,6 +114,8 @@ class Instrument:
             max_lots=int(self.max_size / self.size_step),
             maker_fee_ppm=int(self.maker_fee * PPM),
             taker_fee_ppm=int(self.taker_fee * PPM),
+            leverage_fee_ppm=int(self.leverage_fee * PPM) if self.product is Product.LEVERAGE else 0,
+            losscut_fee_ppm=int(self.losscut_fee * PPM) if self.product is Product.LEVERAGE else 0,
         )
         self._derive(max_price=self._proven_price())
 
@@ -112,7 +129,7 @@ class Instrument:
         Raises:
             InstrumentError: It is so low that the instrument is no use.
         """
-        rate = max(abs(self.maker_fee_ppm), abs(self.taker_fee_ppm), 1)
+        rate = max(abs(self.maker_fee_ppm), abs(self.taker_fee_ppm), self.leverage_fee_ppm, self.losscut_fee_ppm, 1)
         ticks = (_SAFE - UYEN_PER_YEN * PPM) // rate // (self.max_lots * self.unit_uyen)
         if ticks < _FEWEST_TICKS:
             raise InstrumentError(

@@ -36,9 +36,9 @@ BAR_LATE: Final = 2
 ACCOUNT: Final = np.dtype(
     [
         ("position", "i8"),  # lots we own; negative is short (leverage)
-        ("cost_uyen", "i8"),  # what the open position was bought for, fees apart
-        ("cash_uyen", "i8"),  # our own quote money
-        ("equity_uyen", "i8"),  # cash + position at the bar's close
+        ("cost_uyen", "i8"),  # what the open position was bought for, fees apart; a short's is negative: what it was sold for
+        ("cash_uyen", "i8"),  # our own yen: on leverage, where a position costs none, the balance without open gains
+        ("equity_uyen", "i8"),  # with the position at the bar's close
         ("peak_equity_uyen", "i8"),  # highest equity so far, adjusted by cash flows
         ("day_start_equity_uyen", "i8"),  # at 06:00 JST, adjusted by cash flows
         ("wallet_drift_uyen", "i8"),  # exchange balance minus our ledger
@@ -55,7 +55,15 @@ ACCOUNT: Final = np.dtype(
 """The account as the core sees it when a bar closes. It comes from the ledger, never from the core."""
 
 PRICE_BAR: Final = np.dtype(
-    [("time", "i8"), ("open", "f8"), ("high", "f8"), ("low", "f8"), ("close", "f8"), ("volume", "f8")],
+    [
+        ("time", "i8"),
+        ("open", "f8"),
+        ("high", "f8"),
+        ("low", "f8"),
+        ("close", "f8"),
+        ("volume", "f8"),
+        ("can_short", "i8"),  # 1 on leverage symbols: with no position open, a sell opens a short one
+    ],
     align=True,
 )
 """A bar as a strategy sees it: yen and coins, in floats."""
@@ -71,6 +79,8 @@ ENGINE: Final = np.dtype(
         ("max_holding_bars", "i8"),  # the plan: 0 for no limit
         ("held_bars", "i8"),  # bars the position has been open
         ("leaving", "i8"),  # 1 once an exit was decided, until the position is gone
+        ("flipping", "i8"),  # 1 for the bar after a flip was decided: the plan is the new side's
+        ("former_stop", "i8"),  # the stop of the side that a flip closes
         ("last_close", "i8"),  # ticks
         ("fast_range", "f8"),  # short mean of the true range, in ticks
         ("slow_range", "f8"),  # long mean of the true range, in ticks
@@ -92,6 +102,9 @@ SETTINGS: Final = np.dtype(
         ("taker_fee_ppm", "i8"),
         ("maker_fee_ppm", "i8"),
         ("fee_rounding", "i8"),
+        ("leverage", "i8"),  # notional over margin; 0 on spot
+        ("leverage_fee_ppm", "i8"),
+        ("losscut_fee_ppm", "i8"),
         ("warmup_bars", "i8"),
         ("min_confidence", "f8"),
         ("cooldown_bars", "i8"),
@@ -115,7 +128,7 @@ SETTINGS: Final = np.dtype(
 
 DESIRED: Final = np.dtype(
     [
-        ("target", "i8"),  # lots to hold
+        ("target", "i8"),  # lots to hold, negative is short; of the other sign than the position: close that first, then open
         ("stop", "i8"),  # trigger in ticks, 0 for none
         ("take_profit", "i8"),  # price in ticks, 0 for none
         ("max_holding_bars", "i8"),  # 0 for no limit

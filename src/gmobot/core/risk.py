@@ -2,7 +2,8 @@
 
 Degraded: no new exposure, exits only. Abort: close what we own, and a halt that stays until an operator
 takes it back (the latch belongs to the caller). A limit of 0 is off; there are no negative ones. One trade's loss is what the open
-one has lost so far, what it sold already and its fees included, or what the last closed one lost. Ratios are compared as integers in
+one has lost so far, what it sold already and its fees included, or what the last closed one lost. A short position has
+negative lots, cost and worth, so cost minus worth is its loss as well. Ratios are compared as integers in
 millionths of whole yen, so that no amount can overflow.
 """
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gmobot.core.instrument import PPM, Instrument, InstrumentError, to_uyen
+from gmobot.core.instrument import PPM, Instrument, InstrumentError, Product, to_uyen
 from gmobot.core.records import SETTINGS
 
 ZERO = Decimal(0)
@@ -65,6 +65,9 @@ class Settings:
             "taker_fee_ppm": instrument.taker_fee_ppm,
             "maker_fee_ppm": instrument.maker_fee_ppm,
             "fee_rounding": int(instrument.fee_rounding),
+            "leverage": instrument.leverage if instrument.product is Product.LEVERAGE else 0,
+            "leverage_fee_ppm": instrument.leverage_fee_ppm,
+            "losscut_fee_ppm": instrument.losscut_fee_ppm,
             "warmup_bars": self.warmup_bars,
             "min_confidence": self.min_confidence,
             "cooldown_bars": self.cooldown_bars,

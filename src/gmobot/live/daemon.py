@@ -20,7 +20,7 @@ from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.commands import Commands
-from gmobot.live.desk import Desk, Surroundings, instrument_of
+from gmobot.live.desk import Desk, Surroundings, instrument_of, require_spot
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
 from gmobot.live.intake import Intake
@@ -81,6 +81,7 @@ class Daemon:
         preflight: list[str],
         previous_crashed: bool = False,
     ) -> None:
+        require_spot(config)
         self.config = config
         self.config_hash = config.hash()
         self.clock = clock

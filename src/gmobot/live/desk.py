@@ -146,14 +146,21 @@ def instrument_of(config: InstrumentConfig, rules: SymbolRules, fee_rounding: st
         raise ConfigError(f"instruments: {error}") from None
 
 
-def engine_settings(config: InstrumentConfig, whole: Config, instrument: Instrument, program: Program) -> Settings:
-    """Return what the compiled engine is told of this symbol.
+def require_spot(config: Config) -> None:
+    """Refuse what this daemon cannot trade yet.
 
     Raises:
-        ConfigError: The symbol is a leverage product, which this daemon does not trade yet.
+        ConfigError: An instrument is a leverage product.
     """
-    if instrument.product is not Product.SPOT:
-        raise ConfigError(f"instruments: {config.symbol} is a leverage symbol; this version trades spot only")
+    for instrument in config.instruments:
+        if Product(instrument.product) is not Product.SPOT:
+            raise ConfigError(
+                f"instruments: {instrument.symbol} is a leverage symbol; this version's daemon trades spot only, `gmobot backtest` both"
+            )
+
+
+def engine_settings(config: InstrumentConfig, whole: Config, instrument: Instrument, program: Program) -> Settings:
+    """Return what the compiled engine is told of this symbol."""
     fixed, risk = config.sizing.method == "fixed", whole.risk
     return Settings(
         instrument=instrument,

@@ -38,6 +38,7 @@ from gmobot.strategies.loader import compiled_decide
 
 decide = compiled_decide({ref!r})
 '''
+_SPOT_TRIALS = 3
 _STEP = """
 
 @njit(cache=True, nogil=True)
@@ -184,11 +185,12 @@ def _warmup(strategy: type[Strategy], params: np.ndarray, file: Path) -> int:
 
 
 def _try_plain(program: Program, file: Path) -> None:
-    """Run decide a few times uncompiled, flat and holding: mistakes show with the author's own line."""
+    """Run decide a few times uncompiled, flat, long and short: mistakes show with the author's own line."""
     decide, state = uncompiled(program.decide), PlainRecord(program.new_state()[0])
     first = program.decide.__code__.co_firstlineno
-    for number, position in enumerate((0.0, 0.0, 1.0, 0.0)):
-        bar = PlainRecord(np.array([(number, 100.0, 101.0, 99.0, 100.0 + number, 1.0)], PRICE_BAR)[0])
+    for number, position in enumerate((0.0, 0.0, 1.0, 0.0, -1.0, 0.0)):
+        can_short = int(number > _SPOT_TRIALS)
+        bar = PlainRecord(np.array([(number, 100.0, 101.0, 99.0, 100.0 + number, 1.0, can_short)], PRICE_BAR)[0])
         try:
             decision = decide(state, bar, PlainRecord(program.params[0]), position)
         except Exception as error:  # noqa: BLE001  # whatever decide raises is the author's to see
