@@ -16,9 +16,9 @@ from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.exchange import Exchange, account
 from gmobot.emulator.faults import Faults
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.market import Market, QuietMarket
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.records import Account
 from gmobot.venue.models import Print, Side
 from gmobot.venue.transport import Reply, Request, Socket, Timeouts
 
