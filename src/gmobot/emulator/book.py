@@ -101,6 +101,10 @@ class OrderBook:
         order.queue_ahead = sum(lots for price, lots in ahead if price == order.price)
         self._ranks += 1
         order.rank = self._ranks
+        self.restore(order)
+
+    def restore(self, order: Order) -> None:
+        """Put an order back to where it stood."""
         insort(self._resting[order.side], order, key=_priority)
         self.changes += 1
 

@@ -32,10 +32,15 @@ class Forced:
         if not self._ledger.positions[symbol]:
             return
         tried: set[int] = set()
-        while (found := self._untenable(tried)) is not None:
-            position, reason = found
-            tried.add(position.position_id)
-            self.close(position, reason, now_ns)
+        while True:
+            if (position := self._reached(tried)) is not None:
+                tried.add(position.position_id)
+                self.close(position, "POSITION_LOSSCUT", now_ns)
+            elif (account := self._sunk(tried)) is not None:
+                tried.update(account.positions)
+                self.close_all(account, "ACCOUNT_LOSSCUT", now_ns)
+            else:
+                return
 
     def close_all(self, account: Account, reason: str, now_ns: int) -> None:
         """Close everything an account has, after cancelling what would open more."""
@@ -61,19 +66,20 @@ class Forced:
         matcher.accept(order, now_ns)
         matcher.trigger(now_ns)
 
-    def _untenable(self, tried: set[int]) -> tuple[Position, str] | None:
+    def _reached(self, tried: set[int]) -> Position | None:
+        """Return a position whose losscut price the market has reached."""
+        value = self._ledger.margins.valuation
         for positions in self._ledger.positions.values():
             for position in positions.values():
-                if position.position_id not in tried and self._reached(position):
-                    return position, "POSITION_LOSSCUT"
-        for account in self._ledger.accounts.values():
-            if account.totals and self._ledger.margins.below(account, self._assumptions.account_losscut_ratio):
-                left = [position for position in account.positions.values() if position.position_id not in tried]
-                if left:
-                    self.cancel_opening(account, "ACCOUNT_LOSSCUT")
-                    return left[0], "ACCOUNT_LOSSCUT"
+                ticks = value(position.symbol, position.side) if position.position_id not in tried else 0
+                if ticks and (ticks <= position.losscut if position.side == "BUY" else ticks >= position.losscut):
+                    return position
         return None
 
-    def _reached(self, position: Position) -> bool:
-        ticks = self._ledger.margins.valuation(position.symbol, position.side)
-        return ticks > 0 and (ticks <= position.losscut if position.side == "BUY" else ticks >= position.losscut)
+    def _sunk(self, tried: set[int]) -> Account | None:
+        """Return an account below the ratio at which all its positions go."""
+        below, ratio = self._ledger.margins.below, self._assumptions.account_losscut_ratio
+        for account in self._ledger.accounts.values():
+            if account.totals and not tried.issuperset(account.positions) and below(account, ratio):
+                return account
+        return None

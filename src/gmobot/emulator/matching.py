@@ -121,20 +121,19 @@ class Matcher:
             now_ns: Now.
             refused: Why the change is refused; a post-only order that would take is refused here.
         """
-        old, order.price = order.price, price
-        if not refused and order.time_in_force == "SOK":
-            plan = self.plan(order)
-            refused = "SOK_TAKER" if plan.fills or plan.meets_own else ""
+        if not refused and order.time_in_force == "SOK" and self._would_take(order, price):
+            refused = "SOK_TAKER"
         if refused:
-            order.price = old
             self._on_order(order, "ROR", refused)
             return
-        order.losscut = losscut
+        waits = order.execution_type == "STOP"
+        if not waits:
+            self._book.remove(order)
+        order.price, order.losscut = price, losscut
         self._ledger.hold(order)
         self._on_order(order, "ROR", "")
-        if order.execution_type == "STOP":
+        if waits:
             return
-        self._book.remove(order)
         self._take(order, now_ns, leftover="")
         if order.open_lots:
             self._book.rest(order)
@@ -194,6 +193,16 @@ class Matcher:
         self._take(order, now_ns, leftover="EXPIRED_FAK" if order.time_in_force == "FAK" else "")
         if order.open_lots:
             self._book.rest(order)
+
+    def _would_take(self, order: Order, price: int) -> bool:
+        """Return whether a resting order would meet anything at another price."""
+        # Out of the book while it is asked: what rests hides the others' levels beyond it.
+        self._book.remove(order)
+        old, order.price = order.price, price
+        plan = self.plan(order)
+        order.price = old
+        self._book.restore(order)
+        return bool(plan.fills) or plan.meets_own
 
     def _announce(self, order: Order) -> None:
         self._on_order(order, "NOR", "")
