@@ -23,6 +23,23 @@ CHANNELS = ("executionEvents", "orderEvents", "positionEvents", "positionSummary
 JUNK = st.one_of(st.none(), st.booleans(), st.integers(-3, 3), st.floats(), st.text(max_size=3), st.lists(st.integers(), max_size=2))
 
 
+TYPES = st.sampled_from(
+    [
+        ("MARKET", None),
+        ("MARKET", None),
+        ("STOP", None),
+        ("LIMIT", None),
+        ("LIMIT", "FAS"),
+        ("LIMIT", "FAK"),
+        ("LIMIT", "FOK"),
+        ("LIMIT", "SOK"),
+    ]
+)
+"""Order types with a legal time in force, ``None`` for the default."""
+OFFSETS = st.integers(-9, 9) | st.integers(-9, 9).map(lambda step: step * 30_000)
+"""From the last price, in yen."""
+
+
 def _mostly(values: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
     """What belongs there, and now and then what does not."""
     return st.integers(0, 24).flatmap(lambda draw: values if draw else JUNK)
@@ -104,28 +121,44 @@ class Traffic(RuleBasedStateMachine):
             socket.subscribed = {(channel, ""): None for channel in CHANNELS}
             self.sockets.append(socket)
 
-    @rule(who=st.sampled_from(NAMES), path=st.sampled_from(("/v1/order", "/v1/order", "/v1/closeBulkOrder")), body=ORDER)
-    def order(self, who: str, path: str, body: dict[str, Any]) -> None:
+    @rule(who=st.sampled_from(NAMES), path=st.sampled_from(("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder")), body=ORDER)
+    def wild_order(self, who: str, path: str, body: dict[str, Any]) -> None:
         if body["executionType"] == "MARKET":
             del body["price"]
         self._ask(who, "POST", path, body)
 
-    @rule(who=st.sampled_from(NAMES), body=ORDER, which=st.integers(0, 5), share=st.integers(1, 3))
-    def close(self, who: str, body: dict[str, Any], which: int, share: int) -> None:
-        positions = list(self.desk.exchange.accounts[who].positions.values())
-        if positions:
-            position = positions[which % len(positions)]
-            size = str(max(1, position.lots // share) * Decimal("0.001"))
-            side = body["side"] if which == 5 else "SELL" if position.side == "BUY" else "BUY"
-            body |= {"symbol": position.symbol, "side": side, "settlePosition": [{"positionId": position.position_id, "size": size}]}
-        del body["size"]
-        if body["executionType"] == "MARKET":
-            del body["price"]
-        self._ask(who, "POST", "/v1/closeOrder", body)
+    @rule(
+        who=st.sampled_from(NAMES),
+        symbol=st.sampled_from(("BTC", "BTC_JPY", "BTC_JPY")),
+        side=st.sampled_from(("BUY", "SELL")),
+        lots=st.integers(1, 100),
+        kind=TYPES,
+        offset=OFFSETS,
+    )
+    def order(self, who: str, symbol: str, side: str, lots: int, kind: tuple[str, str | None], offset: int) -> None:
+        size = {"size": str(lots * Decimal("0.001"))}
+        self._ask(who, "POST", "/v1/order", {"symbol": symbol, "side": side} | size | self._type(symbol, side, kind, offset))
 
-    @rule(who=st.sampled_from(NAMES), which=st.integers(0, 9), price=PRICES, losscut=st.none() | PRICES)
-    def change(self, who: str, which: int, price: Any, losscut: Any) -> None:
-        body = {"orderId": self._order(who, which), "price": price} | ({} if losscut is None else {"losscutPrice": losscut})
+    @rule(who=st.sampled_from(NAMES), which=st.integers(0, 5), share=st.integers(1, 3), kind=TYPES, offset=OFFSETS, bulk=st.booleans())
+    def close(self, who: str, which: int, share: int, kind: tuple[str, str | None], offset: int, bulk: bool) -> None:
+        positions = list(self.desk.exchange.accounts[who].positions.values())
+        if not positions:
+            return
+        position = positions[which % len(positions)]
+        size = str(max(1, position.lots // share) * Decimal("0.001"))
+        side = "SELL" if position.side == "BUY" else "BUY"
+        body = {"symbol": position.symbol, "side": side} | self._type(position.symbol, side, kind, offset)
+        if bulk:
+            self._ask(who, "POST", "/v1/closeBulkOrder", body | {"size": size})
+        else:
+            self._ask(who, "POST", "/v1/closeOrder", body | {"settlePosition": [{"positionId": position.position_id, "size": size}]})
+
+    @rule(who=st.sampled_from(NAMES), which=st.integers(0, 9), offset=OFFSETS, losscut=st.none() | PRICES)
+    def change(self, who: str, which: int, offset: int, losscut: Any) -> None:
+        account = self.desk.exchange.accounts[who]
+        number = self._order(who, which)
+        last = self._last(account.orders[number].symbol) if number in account.orders else PRICE
+        body = {"orderId": number, "price": str(last + offset)} | ({} if losscut is None else {"losscutPrice": losscut})
         self._ask(who, "POST", "/v1/changeOrder", body)
 
     @rule(who=st.sampled_from(NAMES), which=st.integers(0, 9), bulk=st.booleans(), settle=st.sampled_from((None, "OPEN", "CLOSE")))
@@ -156,16 +189,29 @@ class Traffic(RuleBasedStateMachine):
 
     @rule(who=st.sampled_from(NAMES), yen=st.integers(1, 200_000))
     def deposit(self, who: str, yen: int) -> None:
-        self.desk.exchange.cash.deposit(self.desk.exchange.accounts[who], "JPY", yen * UYEN_PER_YEN)
+        async def deposit() -> None:
+            self.desk.exchange.cash.deposit(self.desk.exchange.accounts[who], "JPY", yen * UYEN_PER_YEN)
 
-    @rule(symbol=st.sampled_from(SYMBOLS), side=st.sampled_from(("BUY", "SELL")), step=st.integers(-80, 80), lots=st.integers(1, 500))
+        self.runner.run(deposit())
+
+    @rule(
+        symbol=st.sampled_from(SYMBOLS),
+        side=st.sampled_from(("BUY", "SELL")),
+        step=st.integers(-20, 20) | st.integers(-80, 80),
+        lots=st.integers(1, 500),
+    )
     def trade(self, symbol: str, side: str, step: int, lots: int) -> None:
         async def trade() -> None:
             self.desk.trade(side, PRICE + step * 40_000, str(lots * Decimal("0.001")), symbol)
 
         self.runner.run(trade())
 
-    @rule(symbol=st.sampled_from(SYMBOLS), step=st.integers(-80, 80), asked=st.integers(0, 300), bid=st.integers(0, 300))
+    @rule(
+        symbol=st.sampled_from(SYMBOLS),
+        step=st.integers(-20, 20) | st.integers(-80, 80),
+        asked=st.integers(0, 300),
+        bid=st.integers(0, 300),
+    )
     def book(self, symbol: str, step: int, asked: int, bid: int) -> None:
         async def book() -> None:
             at, unit = PRICE + step * 40_000, Decimal("0.001")
@@ -179,9 +225,9 @@ class Traffic(RuleBasedStateMachine):
     def wait(self, seconds: float) -> None:
         self.runner.run(asyncio.sleep(seconds))
 
-    @rule(status=st.sampled_from(("OPEN", "OPEN", "OPEN", "PREOPEN")))
+    @rule(status=st.sampled_from(("OPEN",) * 7 + ("PREOPEN",)))
     def turn_sign(self, status: str) -> None:
-        self.desk.api.set_status(status)
+        self.desk.exchange.status = status
 
     @rule(who=st.sampled_from(NAMES), get=GETS)
     def maintain(self, who: str, get: tuple[str, str]) -> None:
@@ -221,8 +267,18 @@ class Traffic(RuleBasedStateMachine):
             socket._frames.clear()
 
     def _order(self, who: str, which: int) -> int:
-        orders = list(self.desk.exchange.accounts[who].orders)[-10:] or [42]
+        account = self.desk.exchange.accounts[who]
+        orders = list(account.open_orders) or list(account.orders)[-10:] or [42]
         return orders[which % len(orders)]
+
+    def _last(self, symbol: str) -> int:
+        return int(self.desk.exchange.symbols[symbol].book.last)
+
+    def _type(self, symbol: str, side: str, kind: tuple[str, str | None], offset: int) -> dict[str, str]:
+        """Return an order's type; a STOP's trigger lies where it waits."""
+        waits = abs(offset) + 1 if side == "BUY" else -abs(offset) - 1
+        price = {} if kind[0] == "MARKET" else {"price": str(self._last(symbol) + (waits if kind[0] == "STOP" else offset))}
+        return {"executionType": kind[0]} | price | ({} if kind[1] is None else {"timeInForce": kind[1]})
 
     def _ask(self, who: str, method: str, path: str, body: Any, query: str = "") -> Any:
         reply = self.runner.run(self.desk.reply(method, path, query, body, key=who, secret=who))
@@ -238,8 +294,8 @@ class Traffic(RuleBasedStateMachine):
 
 
 def _leveraged_fill(frame: dict[str, Any]) -> bool:
-    return frame["channel"] == "executionEvents" and frame["symbol"].endswith("_JPY")
+    return frame["channel"] == "executionEvents" and str(frame["symbol"]).endswith("_JPY")
 
 
 TestTraffic = Traffic.TestCase
-TestTraffic.settings = settings(max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck))
+TestTraffic.settings = settings(max_examples=40, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck))
