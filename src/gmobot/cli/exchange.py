@@ -16,8 +16,8 @@ from gmobot.core.instrument import InstrumentError
 from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.exchange import Exchange, account
 from gmobot.emulator.faults import Faults
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.market import ArchiveMarket, Market, SyntheticMarket
+from gmobot.emulator.records import Account
 from gmobot.emulator.server import EmulatorServer
 from gmobot.errors import ConfigError
 

@@ -18,9 +18,10 @@ from gmobot.emulator import wire
 from gmobot.emulator.admin import PREFIX, AdminApi
 from gmobot.emulator.exchange import Exchange, Refusal
 from gmobot.emulator.faults import Fault, Faults
-from gmobot.emulator.ledger import Account
-from gmobot.emulator.private import PrivateApi, body_values
+from gmobot.emulator.parameters import body_values
+from gmobot.emulator.private import PrivateApi
 from gmobot.emulator.public import NotFound, PublicApi
+from gmobot.emulator.records import Account
 from gmobot.emulator.sockets import Hub, ServerSocket
 from gmobot.emulator.tokens import Tokens
 from gmobot.errors import ConfigError
@@ -146,7 +147,7 @@ class ExchangeApi:
         if failed is not None or account is None:
             return wire.failure(failed or "ERR-5012", _AUTH_TEXT.get(failed or "", ""), now, status=self.exchange.assumptions.auth_status)
         bucket = f"{account.name}:{'GET' if request.method == 'GET' else 'POST'}"
-        if self._over_limit(bucket, self.exchange.assumptions.private_per_second):
+        if self._over_limit(bucket, self.exchange.allowance(account)):
             return self._too_many(now)
         values = dict(parse_qsl(request.query)) if request.method == "GET" else body_values(request.body)
         return wire.success(self._private.answer(request.method, path, account, values), now)

@@ -14,7 +14,7 @@ from heapq import merge
 from itertools import islice, takewhile
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument
-from gmobot.emulator.ledger import Order
+from gmobot.emulator.records import Order
 
 STREAM_LEVELS = 30
 REST_LEVELS = 500
@@ -58,6 +58,7 @@ class OrderBook:
         self._real: dict[str, list[tuple[int, int]]] | None = None
         self._taken: dict[tuple[str, int], int] = {}
         self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
+        self._ranks = 0
 
     @property
     def best_ask(self) -> int:
@@ -98,6 +99,12 @@ class OrderBook:
         sign = 1 if order.side == "SELL" else -1
         ahead = takewhile(lambda level: sign * level[0] <= sign * order.price, self._others(order.side))
         order.queue_ahead = sum(lots for price, lots in ahead if price == order.price)
+        self._ranks += 1
+        order.rank = self._ranks
+        self.restore(order)
+
+    def restore(self, order: Order) -> None:
+        """Put an order back to where it stood."""
         insort(self._resting[order.side], order, key=_priority)
         self.changes += 1
 
@@ -186,7 +193,7 @@ class OrderBook:
 
 
 def _priority(order: Order) -> tuple[int, int]:
-    return (order.price if order.side == "SELL" else -order.price, order.order_id)
+    return (order.price if order.side == "SELL" else -order.price, order.rank)
 
 
 def _mix(value: int) -> int:

@@ -19,8 +19,9 @@ from gmobot.emulator import wire
 from gmobot.emulator.book import STREAM_LEVELS
 from gmobot.emulator.exchange import Exchange
 from gmobot.emulator.faults import Fault, Faults
-from gmobot.emulator.ledger import Account, Execution, Order
+from gmobot.emulator.positions import position_frame, summary_frame
 from gmobot.emulator.public import ticker
+from gmobot.emulator.records import Account, Execution, Order, Position
 from gmobot.emulator.tape import Trade
 from gmobot.venue.transport import SocketClosed
 
@@ -31,6 +32,7 @@ _PRIVATE = ("executionEvents", "orderEvents", "positionEvents", "positionSummary
 _BOOK_REPEAT_SECONDS = 4.5
 _IDLE_CLOSE_SECONDS = 60.0
 _COMMAND_SECONDS = 1.0
+_SUMMARY_SECONDS = 5.0
 _MOST_QUEUED = 20_000
 
 
@@ -147,6 +149,7 @@ class Hub:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._grid())
             group.create_task(self._pings())
+            group.create_task(self._summaries())
 
     def open(self, client: str, account: Account | None) -> ServerSocket:
         """Open a socket; private ones belong to an account."""
@@ -202,6 +205,8 @@ class Hub:
             option = command.get("option")
             socket.subscribed[channel, symbol] = option if isinstance(option, str) else None
             self._books_sent.pop(symbol, None)
+            if channel == "positionSummaryEvents" and self.exchange.assumptions.summary_init:
+                self._send_summaries(socket, "INIT")
         else:
             socket.subscribed.pop((channel, symbol), None)
         return None
@@ -211,6 +216,8 @@ class Hub:
             self._on_trade(*news)
         elif kind == "execution":
             self._on_execution(*news)
+        elif kind == "position":
+            self._on_position(*news)
         else:
             self._on_order(*news)
 
@@ -234,9 +241,26 @@ class Hub:
         instrument = self.exchange.symbols[execution.order.symbol].instrument
         self._to_owner(execution.order.account, "executionEvents", wire.execution_frame(execution, instrument))
 
-    def _on_order(self, order: Order, news: str) -> None:
+    def _on_order(self, order: Order, news: str, refused: str) -> None:
         instrument = self.exchange.symbols[order.symbol].instrument
-        self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument))
+        self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument, refused))
+
+    def _on_position(self, position: Position, news: str) -> None:
+        account = position.account
+        if self._listeners("positionEvents", account=account):
+            self._to_owner(account, "positionEvents", position_frame(self.exchange, position, news))
+        if self._listeners("positionSummaryEvents", account=account):
+            summary = summary_frame(self.exchange, account, position.symbol, position.side, "UPDATE")
+            self._to_owner(account, "positionSummaryEvents", summary)
+
+    def _send_summaries(self, socket: ServerSocket, news: str) -> None:
+        """Send the sums of all positions on one line, as they stand."""
+        account = socket.account
+        if account is None:
+            return
+        for symbol, side in account.totals:
+            frame = _encode(summary_frame(self.exchange, account, symbol, side, news))
+            socket.deliver_later(self.exchange.assumptions.event_seconds, "positionSummaryEvents", frame)
 
     def _to_owner(self, account: Account, channel: str, fields: dict[str, Any]) -> None:
         """Send a private event a moment later, as faults will have it."""
@@ -287,6 +311,14 @@ class Hub:
             await asyncio.sleep(PING_SECONDS)
             for socket in list(self._sockets):
                 socket.ping()
+
+    async def _summaries(self) -> None:
+        """Send position sums to those who asked for them on a clock."""
+        while True:
+            await asyncio.sleep(_SUMMARY_SECONDS)
+            for socket in list(self._sockets):
+                if socket.subscribed.get(("positionSummaryEvents", "")) == "PERIODIC":
+                    self._send_summaries(socket, "PERIODIC")
 
 
 def _drop_mute(socket: ServerSocket) -> None:
