@@ -33,6 +33,8 @@ class Assumptions:
         visibility_seconds: Time from acceptance until queries show an order and its fills.
         auth_status: Body ``status`` of authentication failures.
         bad_token_http: HTTP status of a handshake with a bad token.
+        token_end_cuts_socket: Whether an open private socket is cut when its token expires or is revoked.
+        maintenance_http: HTTP status of ERR-5201 and ERR-5202.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -51,3 +53,5 @@ class Assumptions:
     visibility_seconds: float = 0.0
     auth_status: int = 1
     bad_token_http: int = 401
+    token_end_cuts_socket: bool = False
+    maintenance_http: int = 200

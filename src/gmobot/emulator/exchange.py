@@ -19,10 +19,11 @@ from gmobot.emulator.book import OrderBook
 from gmobot.emulator.ledger import Account, Execution, Ledger, Order
 from gmobot.emulator.market import Market
 from gmobot.emulator.matching import Matcher
-from gmobot.emulator.tape import Tape, Trade
+from gmobot.emulator.tape import Snapshot, Tape, Trade
 from gmobot.venue.models import Book, Print
 
-_LONGEST_SLEEP = 3600.0
+_LONGEST_SLEEP = 1.0
+"""A change of the tape's speed is felt at the latest after this."""
 _TRADES_A_TURN = 500
 """A tape that plays faster than this machine still lets everybody else have their turn."""
 _STATE_TEXT = "The request is invalid due to the status of the specified order."
@@ -53,13 +54,18 @@ class NewOrder:
 
 @dataclass(slots=True)
 class SymbolMarket:
-    """One symbol: its book, its tape, its matcher, and where its prices come from."""
+    """One symbol: its book, its tape, its matcher, and where its prices come from.
+
+    Attributes:
+        due_ns: When what the source said last happens.
+    """
 
     instrument: Instrument
     book: OrderBook
     matcher: Matcher
     source: Market
     tape: Tape = field(default_factory=Tape)
+    due_ns: int = 0
 
 
 class Exchange:
@@ -175,10 +181,20 @@ class Exchange:
         ticks, lots = market.instrument.ticks, market.instrument.lots
         asks = [(ticks(level.price), lots(level.size)) for level in book.asks]
         bids = [(ticks(level.price), lots(level.size)) for level in book.bids]
+        self._quote(book.symbol, Snapshot(self.clock.now_ns(), asks, bids))
+
+    def set_speed(self, speed: float) -> None:
+        """Play every symbol's tape faster or slower from now on.
+
+        Raises:
+            ConfigError: The speed is not a positive number, or a symbol has no tape of its own.
+        """
         now = self.clock.now_ns()
-        market.matcher.cross(now, asks, bids)
-        market.book.replace(asks, bids)
-        market.matcher.trigger(now)
+        for market in self.symbols.values():
+            before = market.source.speed
+            market.source.set_speed(speed, now)
+            if before is not None and market.due_ns > now:
+                market.due_ns = now + int((market.due_ns - now) * before / speed)
 
     def check(self) -> None:
         """Check every identity of the books: what moved is what was executed, what is held is what is open.
@@ -202,18 +218,28 @@ class Exchange:
         return SymbolMarket(instrument, book, matcher, source)
 
     async def _drive(self, symbol: str) -> None:
-        source = self.symbols[symbol].source
-        at_ns, turn = self.clock.now_ns(), 0
-        while (trade := source.next(at_ns)) is not None:
-            at_ns, turn = trade.at_ns, turn + 1
-            while (wait := (at_ns - self.clock.now_ns()) / NS_PER_SECOND) > 0:
+        market = self.symbols[symbol]
+        market.due_ns, turn = self.clock.now_ns(), 0
+        while (event := market.source.next(market.due_ns)) is not None:
+            market.due_ns, turn = event.at_ns, turn + 1
+            while (wait := (market.due_ns - self.clock.now_ns()) / NS_PER_SECOND) > 0:
                 await asyncio.sleep(min(wait, _LONGEST_SLEEP))
                 turn = 0
             if turn >= _TRADES_A_TURN:
                 await asyncio.sleep(0)
                 turn = 0
-            if self.status == "OPEN":
-                self._trade(symbol, Trade(self.clock.now_ns(), trade.side, trade.ticks, trade.lots))
+            if self.status != "OPEN":
+                continue
+            if isinstance(event, Snapshot):
+                self._quote(symbol, Snapshot(self.clock.now_ns(), event.asks, event.bids))
+            else:
+                self._trade(symbol, Trade(self.clock.now_ns(), event.side, event.ticks, event.lots))
+
+    def _quote(self, symbol: str, book: Snapshot) -> None:
+        matcher = self.symbols[symbol].matcher
+        matcher.cross(book.at_ns, book.asks, book.bids)
+        self.symbols[symbol].book.replace(book.asks, book.bids)
+        matcher.trigger(book.at_ns)
 
     def _trade(self, symbol: str, trade: Trade) -> None:
         self._print(symbol, trade)
