@@ -27,6 +27,7 @@ ROW = "BTC,BUY,0.0100,10000000.000,2024-07-01 00:00:00.123\n"
 def _take(market: Market, count: int, at_ns: int = START_NS) -> list[Trade]:
     trades: list[Trade] = []
     while len(trades) < count and (trade := market.next(at_ns)) is not None:
+        assert isinstance(trade, Trade)
         trades.append(trade)
         at_ns = trade.at_ns
     return trades

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import json
 import time
+import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -162,7 +163,8 @@ async def test_faults_are_armed_and_taken_back_over_http() -> None:
     async with served() as (_desk, client):
         faults = f"{client.rest}/emulator/v1/faults"
         async with client.session.post(faults, json={"fault": "rate_limited", "where": "/v1/status", "times": 2}) as reply:
-            assert (await reply.json())["armed"] == [{"fault": "rate_limited", "where": "/v1/status", "times": 2, "probability": 1.0}]
+            (armed,) = (await reply.json())["armed"]
+            assert armed == {"fault": "rate_limited", "where": "/v1/status", "times": 2, "probability": 1.0, "seconds": None}
         async with client.session.get(f"{client.rest}/public/v1/status") as reply:
             assert await reply.json() == {
                 "status": 4,
@@ -173,3 +175,92 @@ async def test_faults_are_armed_and_taken_back_over_http() -> None:
         async with client.session.post(faults, json={"fault": "plague"}) as reply:
             assert reply.status == 400
             assert "there is no such fault" in (await reply.json())["error"]
+
+
+async def test_deflate_keeps_no_context_between_messages_either_way() -> None:
+    async with served(market=SyntheticMarket(btc(), seed=3, shape=BUSY)) as (_, client):
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(client.rest.rpartition(":")[2]))
+        writer.write(
+            b"GET /ws/public/v1 HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+            b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n"
+        )
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        assert "permessage-deflate; server_no_context_takeover; client_no_context_takeover\r\n" in head
+        command = b'{"command":"subscribe","channel":"trades","symbol":"BTC"}'
+        writer.write(bytes([0x81, 0x80 | len(command), 0, 0, 0, 0]) + command)  # masked with zeros
+        for _ in range(3):
+            first, size = await reader.readexactly(2)
+            assert (first, size < 126) == (0xC1, True)
+            # A decompressor that knows nothing of earlier messages reads each of them.
+            text = zlib.decompressobj(-15).decompress(await reader.readexactly(size) + b"\x00\x00\xff\xff")
+            assert json.loads(text)["channel"] == "trades"
+        writer.close()
+
+
+async def test_a_client_that_cannot_deflate_gets_plain_frames() -> None:
+    async with served(market=SyntheticMarket(btc(), seed=3, shape=BUSY)) as (_, client):
+        socket = await client.session.ws_connect(client.ws + "/ws/public/v1", compress=0)
+        await socket.send_str('{"command":"subscribe","channel":"orderbooks","symbol":"BTC"}')
+        assert len((await socket.receive_json(timeout=5))["asks"]) == 30
+        assert not socket.compress
+        await socket.close()
+
+
+async def test_pings_are_sent_answered_and_missed_three_times_end_the_connection() -> None:
+    async with served() as (desk, client):
+        desk.api.hub.ping_seconds = 0.02
+        running = asyncio.create_task(desk.api.hub.run())
+        answering = await client.subscribe("/ws/public/v1", {"channel": "trades", "symbol": "BTC"})
+        deaf = await client.session.ws_connect(client.ws + "/ws/public/v1", autoping=False)
+        await deaf.send_str("{}")
+        reading = asyncio.create_task(answering.receive())  # a client answers pings while it reads
+        kinds: list[aiohttp.WSMsgType] = []
+        while not deaf.closed and len(kinds) < 10:
+            kinds.append((await deaf.receive(timeout=5)).type)
+        assert kinds.count(aiohttp.WSMsgType.PING) == 3
+        assert deaf.close_code == 1006
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reading, 0.2)
+        assert not answering.closed
+        for socket in (answering, deaf):
+            await socket.close()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_a_client_s_own_ping_is_answered() -> None:
+    async with served() as (_, client):
+        socket = await client.session.ws_connect(client.ws + "/ws/public/v1", autoping=False)
+        await socket.ping(b"here?")
+        message = await socket.receive(timeout=5)
+        assert (message.type, message.data) == (aiohttp.WSMsgType.PONG, b"here?")
+        await socket.close()
+
+
+async def test_the_emulator_lists_what_only_it_has_and_each_answers() -> None:
+    async with served() as (_, client):
+        bodies = {"/faults": {"fault": "event_lost"}, "/speed": {"speed": 2.0}, "/status": {"status": "OPEN"}}
+        async with client.session.get(f"{client.rest}/emulator/v1") as reply:
+            endpoints = (await reply.json())["endpoints"]
+        for line, what in endpoints.items():
+            method, path = line.split()
+            async with client.session.request(method, client.rest + path, json=bodies.get(path.removeprefix("/emulator/v1"))) as reply:
+                assert reply.status == (400 if (method, path) == ("POST", "/emulator/v1/speed") else 200), await reply.text()
+            assert what
+        async with client.session.get(f"{client.rest}/emulator/v1/nothing") as reply:
+            assert reply.status == 404
+
+
+async def test_the_access_record_can_be_cleared() -> None:
+    async with served() as (_, client):
+        await client.private("GET", "/v1/account/assets")
+        access = f"{client.rest}/emulator/v1/access"
+        async with client.session.get(access, params={"key": "emulator-key"}) as reply:
+            (record,) = (await reply.json())["access"]
+            assert (record["key"], record["client"], record["path"]) == ("emulator-key", "127.0.0.1", "/v1/account/assets")
+        async with client.session.get(access, params={"key": "nobody"}) as reply:
+            assert (await reply.json())["access"] == []
+        async with client.session.delete(access) as reply:
+            assert (await reply.json())["access"] == []
+        async with client.session.get(access) as reply:
+            assert (await reply.json())["access"] == []

@@ -14,7 +14,7 @@ from tests.emulator.support import PRICE, Desk, LoopClock, VirtualLoop, btc_jpy,
 
 from gmobot.core.instrument import UYEN_PER_YEN, FeeRounding
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.sockets import ServerSocket
+from gmobot.emulator.connection import ServerSocket
 from gmobot.venue.models import Book, PriceLevel
 
 NAMES = ("one", "two", "three")
@@ -116,9 +116,11 @@ class Traffic(RuleBasedStateMachine):
         self.desk = Desk(clock=LoopClock(), accounts=accounts, assumptions=assumptions, listed=listed)
         self.running = asyncio.create_task(self.desk.exchange.run())
         for account in accounts.values():
-            socket = self.desk.api.hub.open("local", account)
-            socket.spoke = True
-            socket.subscribed = {(channel, ""): None for channel in CHANNELS}
+            token = self.desk.api.tokens.create(account)
+            socket = self.desk.api.hub.open("local", account, token)
+            for channel in CHANNELS:
+                socket.client = f"{account.name} {channel}"  # an address of its own: one command a second each
+                await socket.send(json.dumps({"command": "subscribe", "channel": channel}))
             self.sockets.append(socket)
 
     @rule(who=st.sampled_from(NAMES), path=st.sampled_from(("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder")), body=ORDER)

@@ -263,3 +263,109 @@ def test_maintenance_drops_sockets_and_tokens() -> None:
             await desk.transport.connect(f"/ws/private/v1/{token}", timeout=1.0)
 
     _running(scenario)
+
+
+def test_a_second_subscription_is_no_second_stream_and_moves_nobody_else() -> None:
+    async def scenario(desk: Desk) -> None:
+        socket = await _public(desk, {"channel": "trades"}, {"channel": "trades"})
+        desk.trade("SELL", PRICE, "0.002")
+        assert len(await frames(socket, 1.0)) == 2
+        early = await _public(desk, {"channel": "orderbooks"})
+        assert len(await frames(early, 0.2)) == 1
+        await _public(desk, {"channel": "orderbooks"})
+        assert await frames(early, 1.0) == []  # the book of a newcomer goes to the newcomer
+
+    _running(scenario)
+
+
+@pytest.mark.parametrize(("channel", "most"), [("orderbooks", 0.51), ("trades", 0.01)])
+def test_the_first_data_comes_soon_after_a_subscription_without_any_acknowledgement(channel: str, most: float) -> None:
+    async def scenario(desk: Desk) -> None:
+        socket = await desk.transport.connect("/ws/public/v1", timeout=1.0)
+        await socket.send(json.dumps({"command": "subscribe", "channel": channel, "symbol": "BTC"}))
+        if channel == "trades":
+            desk.trade("SELL", PRICE, "0.002")
+        (first, *_) = await frames(socket, most)
+        assert first["channel"] == channel
+        await asyncio.sleep(1.0)
+        await socket.send(json.dumps({"command": "unsubscribe", "channel": channel, "symbol": "BTC"}))
+        await frames(socket, 0.1)
+        assert await frames(socket, 10.0) == []
+
+    _running(scenario)
+
+
+def test_a_ticker_comes_after_trades_and_stays_away_without() -> None:
+    async def scenario(desk: Desk) -> None:
+        socket = await _public(desk, {"channel": "ticker"})
+        await frames(socket, 1.0)
+        assert await frames(socket, 20.0) == []
+        desk.trade("SELL", PRICE - 7, "0.002")
+        (found,) = await frames(socket, 1.0)
+        assert (found["channel"], found["last"]) == ("ticker", str(PRICE - 7))
+
+    _running(scenario)
+
+
+def test_pings_of_the_client_keep_a_socket_alive_that_never_subscribed() -> None:
+    async def scenario(desk: Desk) -> None:
+        socket = await desk.api.open_socket("/ws/public/v1")
+        for _ in range(10):
+            await asyncio.sleep(20.0)
+            socket.spoke()
+        await asyncio.sleep(50.0)
+        assert socket.is_open
+        await asyncio.sleep(20.0)
+        assert not socket.is_open
+
+    _running(scenario)
+
+
+class _DeafLine:
+    """A connection whose client answers no ping."""
+
+    def __init__(self) -> None:
+        self.pings = 0
+        self.is_cut = False
+
+    def send(self, frame: str) -> bool:
+        return True
+
+    def ping(self) -> None:
+        self.pings += 1
+
+    def cut(self) -> None:
+        self.is_cut = True
+
+
+def test_three_missed_pongs_in_a_row_end_a_connection_and_two_do_not() -> None:
+    async def scenario(desk: Desk) -> None:
+        lines, sockets = [_DeafLine(), _DeafLine()], [await desk.api.open_socket("/ws/public/v1", f"10.0.0.{n}") for n in range(2)]
+        for socket, line in zip(sockets, lines, strict=True):
+            socket.attach(line)
+            await socket.send('{"command":"subscribe","channel":"trades","symbol":"BTC"}')
+        await asyncio.sleep(179.0)
+        assert [line.pings for line in lines] == [2, 2]
+        sockets[1].answered()
+        await asyncio.sleep(60.0)
+        assert [(line.pings, line.is_cut) for line in lines] == [(3, False), (3, False)]
+        await asyncio.sleep(2.0)
+        assert [(line.pings, line.is_cut) for line in lines] == [(3, True), (4, False)]
+
+    _running(scenario)
+
+
+@pytest.mark.parametrize(("cuts", "left"), [(False, True), (True, False)])
+def test_whether_the_end_of_a_token_cuts_its_socket_is_assumed(cuts: bool, left: bool) -> None:
+    async def scenario(desk: Desk) -> None:
+        token = (await desk.private("POST", "/v1/ws-auth", body={}))["data"]
+        socket = await desk.api.open_socket(f"/ws/private/v1/{token}")
+        await socket.send('{"command":"subscribe","channel":"orderEvents"}')
+        await asyncio.sleep(3_500.0)
+        await desk.private("PUT", "/v1/ws-auth", body={"token": token})
+        await asyncio.sleep(3_500.0)
+        assert socket.is_open
+        await asyncio.sleep(200.0)
+        assert socket.is_open is left
+
+    _running(scenario, assumptions=Assumptions(token_end_cuts_socket=cuts))

@@ -50,18 +50,34 @@ def backtest(
 
 @app.command()
 def exchange(
-    market: Annotated[str, typer.Option(help="`synthetic`, or a trade archive file or folder.")] = "synthetic",
-    speed: Annotated[float, typer.Option(help="How many times faster an archive plays.", min=0.01, max=1000)] = 1.0,
+    market: Annotated[str, typer.Option(help="`synthetic`, a trade archive (file or folder), or recorded frames (*.jsonl).")] = "synthetic",
+    symbols: Annotated[Optional[str], typer.Option(help="BTC,BTC_JPY,… or `all`.")] = None,  # noqa: UP045
+    speed: Annotated[float, typer.Option(help="How many times faster the tape plays.", min=0.01, max=1000)] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the synthetic market and the faults.")] = 1,
     faults: Annotated[Optional[Path], typer.Option(help="YAML list of faults to arm.")] = None,  # noqa: UP045
-    host: str = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535)] = 9755,
-    account: Annotated[Optional[list[str]], typer.Option(help="KEY:SECRET:JPY=…,BTC=…")] = None,  # noqa: UP045
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9755,
+    account: Annotated[Optional[list[str]], typer.Option(help="KEY:SECRET:JPY=…,BTC=…[:may=…][:from=…]")] = None,  # noqa: UP045
+    assume: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE: another guess where GMO Coin says nothing.")] = None,  # noqa: UP045
+    tls: Annotated[Optional[Path], typer.Option(help="Serve HTTPS as api.coin.z.com; certificates go to this folder.")] = None,  # noqa: UP045
 ) -> None:
     """Run the GMO Coin emulator."""
-    from gmobot.cli.exchange import run_exchange
+    from gmobot.cli.exchange import ExchangeOptions, run_exchange
 
-    run_exchange(market=market, speed=speed, seed=seed, faults=faults, host=host, port=port, accounts=account or [])
+    run_exchange(
+        ExchangeOptions(
+            market=market,
+            symbols=symbols,
+            speed=speed,
+            seed=seed,
+            faults=faults,
+            host=host,
+            port=port,
+            accounts=account or [],
+            assume=assume or [],
+            tls=tls,
+        )
+    )
 
 
 @app.command()

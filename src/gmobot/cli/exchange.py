@@ -4,91 +4,104 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from decimal import Decimal, InvalidOperation
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import typer
-import yaml
 
-from gmobot.cli.rules import recorded_instrument
+from gmobot.cli import exchange_options
 from gmobot.clock import SystemClock
-from gmobot.core.instrument import InstrumentError
 from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.exchange import Exchange, account
-from gmobot.emulator.faults import Faults
-from gmobot.emulator.market import ArchiveMarket, Market, SyntheticMarket
-from gmobot.emulator.records import Account
+from gmobot.emulator.exchange import Exchange
 from gmobot.emulator.server import EmulatorServer
 from gmobot.errors import ConfigError
 
-DEFAULT_ACCOUNT = "emulator-key:emulator-secret:JPY=10000000,BTC=0.5"
-_SYMBOL = "BTC"
-_HISTORY_SECONDS = 7_200.0
-"""How much of an archive lies in the past when it starts to play, so that a client can warm up."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExchangeOptions:
+    """The command's options, as typed."""
+
+    market: str
+    symbols: str | None
+    speed: float
+    seed: int
+    faults: Path | None
+    host: str
+    port: int
+    accounts: list[str]
+    assume: list[str]
+    tls: Path | None
 
 
-def run_exchange(*, market: str, speed: float, seed: int, faults: Path | None, host: str, port: int, accounts: list[str]) -> None:
+def run_exchange(options: ExchangeOptions) -> None:
     """Serve until interrupted.
 
     Raises:
         UserError: An option makes no sense.
     """
-    instrument = recorded_instrument(_SYMBOL)
-    source: Market = (
-        SyntheticMarket(instrument, seed=seed, speed=speed)
-        if market == "synthetic"
-        else ArchiveMarket(instrument, Path(market), speed=speed, history_seconds=_HISTORY_SECONDS)
-    )
-    customers = [parse_account(text) for text in accounts or [DEFAULT_ACCOUNT]]
-    exchange = Exchange(SystemClock(), {_SYMBOL: (instrument, source)}, {customer.name: customer for customer in customers}, seed=seed)
-    api = ExchangeApi(exchange, faults=_read_faults(faults, seed), seed=seed)
-    asyncio.run(_serve(api, host, port))
+    api = build(options)
+    context = None
+    if options.tls is not None:
+        from gmobot.emulator.tls import server_context
+
+        context = server_context(options.tls, SystemClock())
+    with asyncio.Runner(loop_factory=_fast_loop()) as runner:
+        runner.run(_serve(api, options, context))
 
 
-def parse_account(text: str) -> Account:
-    """Parse ``KEY:SECRET:JPY=…,BTC=…``.
+def build(options: ExchangeOptions) -> ExchangeApi:
+    """Return the exchange that the options describe.
 
     Raises:
-        ConfigError: It does not have that form.
+        UserError: An option makes no sense.
     """
-    try:
-        key, secret, balances = text.split(":")
-        amounts = {_currency(name): Decimal(amount) for name, _, amount in (part.partition("=") for part in balances.split(","))}
-        return account(key, secret, amounts, {_SYMBOL: recorded_instrument(_SYMBOL)})
-    except (ValueError, InvalidOperation, InstrumentError):
-        raise ConfigError("--account: write KEY:SECRET:JPY=10000000,BTC=0.5") from None
+    markets = exchange_options.markets(options.market, options.symbols, speed=options.speed, seed=options.seed)
+    instruments = {symbol: instrument for symbol, (instrument, _) in markets.items()}
+    accounts, keys = exchange_options.accounts(options.accounts, instruments)
+    guesses = exchange_options.assumptions(options.assume)
+    exchange = Exchange(SystemClock(), markets, accounts, assumptions=guesses, seed=options.seed)
+    api = ExchangeApi(exchange, keys=keys, seed=options.seed)
+    for number, entry in enumerate(exchange_options.fault_entries(options.faults), start=1):
+        try:
+            api.arm(entry)
+        except ConfigError as error:
+            raise ConfigError(f"{options.faults}: entry {number}: {error}") from None
+    return api
 
 
-def _currency(name: str) -> str:
-    if name not in ("JPY", _SYMBOL):
-        raise ValueError(name)
-    return name
+def introduction(api: ExchangeApi, options: ExchangeOptions, port: int) -> list[str]:
+    """Return what one needs to know to use the emulator; the first line names its address."""
+    secure = "s" if options.tls is not None else ""
+    url, host = f"http{secure}://{options.host}:{port}", f"{options.host}:{port}"
+    curl = "curl" if options.tls is None else f"curl --cacert {options.tls / 'ca.pem'}"
+    symbol, key = next(iter(api.exchange.symbols)), next(iter(api.exchange.accounts))
+    lines = [
+        f"GMO Coin emulator on {url} (symbols: {', '.join(api.exchange.symbols)})",
+        f"  market   {options.market}, {options.speed:g} times as fast",
+        f"  try      {curl} '{url}/public/v1/ticker?symbol={symbol}'",
+        f"  streams  ws{secure}://{host}/ws/public/v1 and ws{secure}://{host}/ws/private/v1/{{token}}",
+        f"  keys     {', '.join(api.exchange.accounts)}: sign as for the real exchange, e.g. API-KEY: {key}",
+        f"  admin    {curl} {url}/emulator/v1 lists faults, access record, ledger, speed and status",
+    ]
+    if options.tls is not None:
+        lines.append(f"  tls      trust {options.tls / 'ca.pem'} and let api.coin.z.com lead here, and a client works unchanged")
+    return lines
 
 
-def _read_faults(path: Path | None, seed: int) -> Faults:
-    faults = Faults(seed)
-    if path is None:
-        return faults
-    try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
-        for entry in entries:
-            faults.arm(str(entry.pop("fault")), **entry)
-    except (OSError, yaml.YAMLError, AttributeError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: expected a list of `- fault: name, where: /v1/order, times: 1, probability: 0.5` ({error})") from None
-    return faults
-
-
-async def _serve(api: ExchangeApi, host: str, port: int) -> None:
+async def _serve(api: ExchangeApi, options: ExchangeOptions, context: ssl.SSLContext | None) -> None:
     api.exchange.start()
     server = EmulatorServer(api)
     try:
-        await server.start(host, port)
+        await server.start(options.host, options.port, tls=context)
     except OSError as error:
-        raise ConfigError(f"--port {port}: {error.strerror}; choose another") from None
+        raise ConfigError(f"--host {options.host} --port {options.port}: {error.strerror}; choose another") from None
     stop = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
-    typer.echo(f"GMO Coin emulator on http://{host}:{server.port} (symbols: {', '.join(api.exchange.symbols)})")
+    for line in introduction(api, options, server.port):
+        typer.echo(line)
     running = asyncio.create_task(api.run())
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -96,5 +109,16 @@ async def _serve(api: ExchangeApi, host: str, port: int) -> None:
     for task in (running, stopping):
         task.cancel()
     (outcome, _) = await asyncio.gather(running, stopping, return_exceptions=True)
+    if isinstance(outcome, BaseExceptionGroup):
+        raise outcome.exceptions[0]
     if isinstance(outcome, Exception):
         raise outcome
+
+
+def _fast_loop() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it exists."""
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        return None
+    return uvloop.new_event_loop

@@ -1,13 +1,13 @@
 """What only the emulator has, below ``/emulator/v1``: who it is, faults, the access record, its books, its speed.
 
-A client tells an emulator from the real exchange by ``GET /emulator/v1``. Nothing here is signed: the
-emulator trades with play money and listens on a private address.
+A client tells an emulator from the real exchange by ``GET /emulator/v1``, which also lists everything else
+there is. Nothing here is signed: the emulator trades with play money and listens on a private address.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import parse_qsl
 
 import msgspec
@@ -15,6 +15,7 @@ import msgspec
 import gmobot
 from gmobot.core.instrument import to_yen
 from gmobot.emulator import wire
+from gmobot.emulator.maintenance import Closing
 from gmobot.emulator.positions import position_row
 from gmobot.emulator.records import Account
 from gmobot.errors import ConfigError
@@ -24,14 +25,20 @@ if TYPE_CHECKING:
     from gmobot.emulator.api import ExchangeApi
 
 PREFIX = "/emulator/v1"
+ENDPOINTS = {
+    ("GET", ""): "what this is, and this list",
+    ("GET", "/faults"): "faults that are armed, and how often each has struck",
+    ("POST", "/faults"): "arm a fault: {fault, where, times, probability, seconds}; maintenance: {fault, after_seconds, …}",
+    ("DELETE", "/faults"): "take back all faults, or those of ?fault=",
+    ("GET", "/access"): "who signed what, with which key, when; of one key with ?key=",
+    ("DELETE", "/access"): "forget the access record",
+    ("GET", "/ledger"): "balances, orders and executions of every account, or of ?account=; the books are checked first",
+    ("GET", "/speed"): "how many times faster than real time the tape plays",
+    ("POST", "/speed"): "play the tape faster or slower: {speed}",
+    ("POST", "/status"): "open or close the exchange now: {status, emergency, status_endpoint}",
+}
+"""Method and path below :data:`PREFIX`, and what it does."""
 _JSON = {"Content-Type": "application/json"}
-
-
-class _Arm(msgspec.Struct, forbid_unknown_fields=True):
-    fault: str
-    where: str = "*"
-    times: int | None = 1
-    probability: float = 1.0
 
 
 class _Speed(msgspec.Struct, forbid_unknown_fields=True):
@@ -40,6 +47,8 @@ class _Speed(msgspec.Struct, forbid_unknown_fields=True):
 
 class _Status(msgspec.Struct, forbid_unknown_fields=True):
     status: str
+    emergency: bool = False
+    status_endpoint: Literal["error", "data"] = "error"
 
 
 class AdminApi:
@@ -53,8 +62,10 @@ class AdminApi:
             ("POST", "/faults"): self._arm,
             ("DELETE", "/faults"): self._disarm,
             ("GET", "/access"): self._access,
+            ("DELETE", "/access"): self._forget_access,
             ("GET", "/ledger"): self._ledger,
-            ("POST", "/speed"): self._speed,
+            ("GET", "/speed"): lambda _: self._speed(),
+            ("POST", "/speed"): self._set_speed,
             ("POST", "/status"): self._status,
         }
 
@@ -62,7 +73,7 @@ class AdminApi:
         """Answer a request: 200 with JSON, 400 with what is wrong, 404."""
         route = self._routes.get((request.method, request.path.removeprefix(PREFIX).rstrip("/")))
         if route is None:
-            return _reply(404, {"error": f"{request.method} {request.path}: there is no such thing"})
+            return _reply(404, {"error": f"{request.method} {request.path}: there is no such thing; GET {PREFIX} lists what there is"})
         try:
             return _reply(200, route(request))
         except (ConfigError, msgspec.DecodeError, msgspec.ValidationError) as error:
@@ -76,23 +87,27 @@ class AdminApi:
             "status": exchange.status,
             "symbols": list(exchange.symbols),
             "market": {symbol: type(market.source).__name__ for symbol, market in exchange.symbols.items()},
+            "endpoints": {f"{method} {PREFIX}{path}": what for (method, path), what in ENDPOINTS.items()},
         }
 
     def _faults(self) -> dict[str, Any]:
-        return {"armed": self._api.faults.describe(), "struck": self._api.faults.struck}
+        return {"armed": self._api.faults.describe() + self._api.maintenance.describe(), "struck": self._api.faults.struck}
 
     def _arm(self, request: Request) -> dict[str, Any]:
-        wish = msgspec.json.decode(request.body, type=_Arm)
-        self._api.faults.arm(wish.fault, where=wish.where, times=wish.times, probability=wish.probability)
+        self._api.arm(msgspec.json.decode(request.body, type=dict[str, Any]))
         return self._faults()
 
     def _disarm(self, request: Request) -> dict[str, Any]:
-        self._api.faults.disarm(dict(parse_qsl(request.query)).get("fault"))
+        self._api.disarm(dict(parse_qsl(request.query)).get("fault"))
         return self._faults()
 
     def _access(self, request: Request) -> dict[str, Any]:
         key = dict(parse_qsl(request.query)).get("key")
         return {"access": [record for record in self._api.access if key in (None, record["key"])]}
+
+    def _forget_access(self, _: Request) -> dict[str, Any]:
+        self._api.access.clear()
+        return {"access": []}
 
     def _ledger(self, request: Request) -> dict[str, Any]:
         exchange, key = self._api.exchange, dict(parse_qsl(request.query)).get("account")
@@ -110,15 +125,16 @@ class AdminApi:
             "executions": [wire.execution_row(e, instruments[e.order.symbol]) for e in account.executions],
         }
 
-    def _speed(self, request: Request) -> dict[str, float]:
-        speed = msgspec.json.decode(request.body, type=_Speed).speed
-        exchange = self._api.exchange
-        for market in exchange.symbols.values():
-            market.source.set_speed(speed, exchange.clock.now_ns())
-        return {"speed": speed}
+    def _speed(self) -> dict[str, Any]:
+        return {"speed": {symbol: market.source.speed for symbol, market in self._api.exchange.symbols.items()}}
+
+    def _set_speed(self, request: Request) -> dict[str, Any]:
+        self._api.exchange.set_speed(msgspec.json.decode(request.body, type=_Speed).speed)
+        return self._speed()
 
     def _status(self, request: Request) -> dict[str, Any]:
-        self._api.set_status(msgspec.json.decode(request.body, type=_Status).status)
+        wish = msgspec.json.decode(request.body, type=_Status)
+        self._api.set_status(wish.status, Closing(wish.emergency, wish.status_endpoint))
         return self._identity()
 
 

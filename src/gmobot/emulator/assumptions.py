@@ -66,6 +66,8 @@ class Assumptions:
         third_tier: Whether there is a third tier of request allowances.
         fee_amount_key: Name of the amount in rows of exchangeFee/history.
         fee_cursor_key: Name of the cursor beside them.
+        token_end_cuts_socket: Whether an open private socket is cut when its token expires or is revoked.
+        maintenance_http: HTTP status of ERR-5201 and ERR-5202.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -115,3 +117,5 @@ class Assumptions:
     third_tier: bool = True
     fee_amount_key: str = "amount"
     fee_cursor_key: str = "nextCursor"
+    token_end_cuts_socket: bool = False
+    maintenance_http: int = 200

@@ -1,30 +1,57 @@
 """One symbol's order book: the levels of other participants around the market, and the customers' orders in them.
 
-The others' levels are made up around the price of the tape, or come from a real book in paper trading. Each
-made-up level belongs to its price, so that a moving market uncovers and hides levels instead of reshuffling
-them, and none is computed before somebody looks. Prices are ticks, sizes lots.
+The others' levels are made up around the price of the tape, or come from a real book: in paper trading, or from
+a recording. Each made-up level belongs to its price, so that a moving market uncovers and hides levels instead
+of reshuffling them, and none is computed before somebody looks. Prices are ticks, sizes lots.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
 from itertools import islice, takewhile
 
-from gmobot.core.instrument import UYEN_PER_YEN, Instrument
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, Product
 from gmobot.emulator.records import Order
 
 STREAM_LEVELS = 30
 REST_LEVELS = 500
-_SPREAD_DIVISOR = 5_000
-_STEP_DIVISOR = 20_000
-_LEVEL_YEN = 20_000
-_LEVEL_YEN_MORE = 2_000_000
+_CELLS_A_LEVEL = 4
+"""Most stretches of prices are empty, so that gaps vary as they do in real books."""
+_ROUND_SHARE = 0.6
+"""How many sizes are round numbers."""
+_MOST_SIGMAS = 2.0
 _LIFE = 16
-_CELLS_KEPT = 4_096
+_CELLS_KEPT = 16_384
 _MASK = (1 << 64) - 1
+_HALF = (1 << 32) - 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BookShape:
+    """What a made-up book looks like.
+
+    Attributes:
+        spread_ppm: Between best bid and ask.
+        gap_ppm: Mean distance of neighbouring levels.
+        level_yen: Median size of a level.
+        sigma: Of the logarithm of a level's size.
+    """
+
+    spread_ppm: int
+    gap_ppm: int
+    level_yen: int
+    sigma: float
+
+
+SHAPES = {
+    Product.LEVERAGE: BookShape(spread_ppm=160, gap_ppm=29, level_yen=270_000, sigma=1.3),
+    Product.SPOT: BookShape(spread_ppm=400, gap_ppm=55, level_yen=450_000, sigma=1.6),
+}
+"""Measured on frames of BTC_JPY and on the first levels of BTC; a test compares."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +70,7 @@ class OrderBook:
         last: Price of the last trade, 0 before the first.
         stops: Orders waiting for their trigger, oldest first.
         changes: Grows with every change; equal numbers mean an equal book.
+        shape: What the made-up levels look like.
     """
 
     def __init__(self, instrument: Instrument, seed: int) -> None:
@@ -50,11 +78,12 @@ class OrderBook:
         self.last = 0
         self.stops: list[Order] = []
         self.changes = 0
-        self._unit_uyen, self._min_lots = instrument.unit_uyen, instrument.min_lots
+        self.shape = SHAPES[instrument.product]
+        self._unit_uyen, self._min_lots, self._max_lots = instrument.unit_uyen, instrument.min_lots, instrument.max_lots
         self._salt = _mix(seed * 1_000_003 + sum(map(ord, instrument.symbol)))
         self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
         self._trades = 0
-        self._cells: dict[int, tuple[int, int, tuple[int, int]]] = {}
+        self._cells: dict[int, tuple[int, int, tuple[int, int, bool]]] = {}
         self._real: dict[str, list[tuple[int, int]]] | None = None
         self._taken: dict[tuple[str, int], int] = {}
         self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
@@ -78,7 +107,7 @@ class OrderBook:
         self.changes += 1
         if self._real is not None:
             return
-        spread = max(1, ticks // _SPREAD_DIVISOR)
+        spread = max(1, ticks * self.shape.spread_ppm // 1_000_000)
         ask = ticks if side == "BUY" else ticks + spread
         self._best = {"SELL": ask, "BUY": max(1, ask - spread)}
         self._trades += 1
@@ -164,32 +193,47 @@ class OrderBook:
         if not best:
             return
         direction = 1 if side == "SELL" else -1
-        # A power of two, so that levels stay where they are while the price moves.
-        step = 1 << (self.last // _STEP_DIVISOR).bit_length()
+        step = self._step()
         cell = best // step
-        yield best, self._cell(cell, step)[1]
-        for _ in range(2 * REST_LEVELS):
-            price, lots = self._cell(cell, step)
+        # The touch is thin: the smaller of two draws.
+        yield best, min(self._cell(cell, step)[1], self._cell(cell + direction, step)[1])
+        for _ in range(2 * _CELLS_A_LEVEL * REST_LEVELS):
+            price, lots, occupied = self._cell(cell, step)
             if price < 1:
                 return
-            if direction * price > direction * best:
+            if occupied and direction * price > direction * best:
                 yield price, lots
             cell += direction
 
-    def _cell(self, cell: int, step: int) -> tuple[int, int]:
-        """Return the one level in a stretch of prices; its size lives for a few trades, on a rhythm of its own."""
+    def _step(self) -> int:
+        """Return the width of a cell: a rung of a ladder, so that levels stay where they are while the price moves."""
+        rung: float = 2.0 ** (round(4 * math.log2(self.last)) / 4)
+        return max(1, round(rung * self.shape.gap_ppm / (1_000_000 * _CELLS_A_LEVEL)))
+
+    def _cell(self, cell: int, step: int) -> tuple[int, int, bool]:
+        """Return price and size of the level in a stretch of prices, and whether there is one; it lives for a few trades."""
         age = (self._trades + cell) // _LIFE
         known = self._cells.get(cell)
         if known is not None and known[0] == step and known[1] == age:
             return known[2]
         price = cell * step + _mix(self._salt ^ cell) % step
-        draw = _mix(self._salt + 31 * cell + 7_919 * age) / _MASK
-        yen = _LEVEL_YEN + int(_LEVEL_YEN_MORE * draw * draw)
-        lots = max(self._min_lots, yen * UYEN_PER_YEN // (max(1, price) * self._unit_uyen))
+        draw = _mix(self._salt + 31 * cell + 7_919 * age)
+        occupied = _mix(draw) % _CELLS_A_LEVEL == 0
         if len(self._cells) > _CELLS_KEPT:
             self._cells.clear()
-        self._cells[cell] = (step, age, (price, lots))
-        return price, lots
+        self._cells[cell] = (step, age, (price, self._lots(max(1, price), draw), occupied))
+        return self._cells[cell][2]
+
+    def _lots(self, price: int, draw: int) -> int:
+        """Return a lognormal size in lots; many are round."""
+        high, low = (draw >> 32) / (_HALF + 1), (draw & _HALF) / (_HALF + 1)
+        normal = math.sqrt(-2.0 * math.log(1.0 - high)) * math.cos(2.0 * math.pi * low)
+        yen = self.shape.level_yen * math.exp(self.shape.sigma * max(-_MOST_SIGMAS, min(_MOST_SIGMAS, normal)))
+        lots = int(yen * UYEN_PER_YEN / (price * self._unit_uyen))
+        if lots >= 10 and draw % 1_000 < 1_000 * _ROUND_SHARE:
+            grid = 10 ** (len(str(lots)) - 1)
+            lots = lots // grid * grid
+        return min(max(self._min_lots, lots), self._max_lots)
 
 
 def _priority(order: Order) -> tuple[int, int]:

@@ -25,13 +25,14 @@ from gmobot.emulator.market import Market
 from gmobot.emulator.matching import Matcher
 from gmobot.emulator.records import Account, Execution, Order, Position, Settle
 from gmobot.emulator.rollover import Rollover
-from gmobot.emulator.tape import Trade
+from gmobot.emulator.tape import Snapshot, Trade
 from gmobot.emulator.tiers import allowance
 from gmobot.venue.models import Book, Print
 
 __all__ = ["Exchange", "NewOrder", "Refusal", "SymbolMarket", "account", "executions_since"]
 
-_LONGEST_SLEEP = 3600.0
+_LONGEST_SLEEP = 1.0
+"""A change of the tape's speed is felt at the latest after this."""
 _TRADES_A_TURN = 500
 """A tape that plays faster than this machine still lets everybody else have their turn."""
 Listener = Callable[..., None]
@@ -211,10 +212,20 @@ class Exchange:
         ticks, lots = market.instrument.ticks, market.instrument.lots
         asks = [(ticks(level.price), lots(level.size)) for level in book.asks]
         bids = [(ticks(level.price), lots(level.size)) for level in book.bids]
+        self._quote(book.symbol, Snapshot(self.clock.now_ns(), asks, bids))
+
+    def set_speed(self, speed: float) -> None:
+        """Play every symbol's tape faster or slower from now on.
+
+        Raises:
+            ConfigError: The speed is not a positive number, or a symbol has no tape of its own.
+        """
         now = self.clock.now_ns()
-        market.matcher.cross(now, asks, bids)
-        market.book.replace(asks, bids)
-        self._settle_market(book.symbol, now)
+        for market in self.symbols.values():
+            before = market.source.speed
+            market.source.set_speed(speed, now)
+            if before is not None and market.due_ns > now:
+                market.due_ns = now + int((market.due_ns - now) * before / speed)
 
     def allowance(self, account: Account) -> int:
         """Return how many GET, and apart from them POST, requests an account may send in a second."""
@@ -314,18 +325,28 @@ class Exchange:
         return SymbolMarket(instrument, book, matcher, source)
 
     async def _drive(self, symbol: str) -> None:
-        source = self.symbols[symbol].source
-        at_ns, turn = self.clock.now_ns(), 0
-        while (trade := source.next(at_ns)) is not None:
-            at_ns, turn = trade.at_ns, turn + 1
-            while (wait := (at_ns - self.clock.now_ns()) / NS_PER_SECOND) > 0:
+        market = self.symbols[symbol]
+        market.due_ns, turn = self.clock.now_ns(), 0
+        while (event := market.source.next(market.due_ns)) is not None:
+            market.due_ns, turn = event.at_ns, turn + 1
+            while (wait := (market.due_ns - self.clock.now_ns()) / NS_PER_SECOND) > 0:
                 await asyncio.sleep(min(wait, _LONGEST_SLEEP))
                 turn = 0
             if turn >= _TRADES_A_TURN:
                 await asyncio.sleep(0)
                 turn = 0
-            if self.status == "OPEN":
-                self._trade(symbol, Trade(self.clock.now_ns(), trade.side, trade.ticks, trade.lots))
+            if self.status != "OPEN":
+                continue
+            if isinstance(event, Snapshot):
+                self._quote(symbol, Snapshot(self.clock.now_ns(), event.asks, event.bids))
+            else:
+                self._trade(symbol, Trade(self.clock.now_ns(), event.side, event.ticks, event.lots))
+
+    def _quote(self, symbol: str, book: Snapshot) -> None:
+        market = self.symbols[symbol]
+        market.matcher.cross(book.at_ns, book.asks, book.bids)
+        market.book.replace(book.asks, book.bids)
+        self._settle_market(symbol, book.at_ns)
 
     def _trade(self, symbol: str, trade: Trade) -> None:
         self._print(symbol, trade)

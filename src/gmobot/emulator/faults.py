@@ -2,11 +2,12 @@
 
 A fault is armed for a number of times, on places that match, or happens with a probability; each kind draws
 from a seeded generator of its own, so that a run can be repeated. Adding a fault is adding a name here and
-asking :meth:`Faults.strikes` where it bites.
+asking :meth:`Faults.strikes` where it bites. :mod:`gmobot.emulator.maintenance` is the one fault with a script.
 """
 
 from __future__ import annotations
 
+import math
 import random
 from dataclasses import dataclass
 from enum import StrEnum
@@ -32,13 +33,28 @@ class Fault(StrEnum):
     """HTTP 502 with HTML, nothing done."""
     SERVER_BUSY = "server_busy"
     """ERR-554, nothing done."""
+    SERVER_OVERLOADED = "server_overloaded"
+    """ERR-626, nothing done."""
     RATE_LIMITED = "rate_limited"
     """ERR-5003, nothing done."""
+    CLOCK_SKEW = "clock_skew"
+    """The server's clock is ``seconds`` ahead (negative: behind) while it looks at a request and stamps the reply."""
+    STALE_PUBLIC = "stale_public"
+    """A public reply is the one of up to ``seconds`` ago again, byte for byte, as a cache in front would have it."""
+    PERMISSION_REFUSED = "permission_refused"
+    """ERR-5012 for a path, or as a frame for a channel, which then stays silent."""
+    TOKEN_INVALIDATED = "token_invalidated"
+    """The account's tokens are gone when one is extended or, at ``connect``, when one is used."""
     HIDDEN = "hidden"
     """An accepted order and its fills stay invisible to queries for a while."""
     EVENT_DUPLICATED = "event_duplicated"
+    """A frame comes a second time."""
+    EVENT_REORDERED = "event_reordered"
+    """A frame comes after the one that follows it, or ``seconds`` later when none does."""
     EVENT_DELAYED = "event_delayed"
+    """A frame comes seconds later; those behind it do not wait."""
     EVENT_LOST = "event_lost"
+    """A frame never comes."""
     SOCKET_SILENT = "socket_silent"
     """The socket stays open and nothing comes any more, not even pings."""
     SOCKET_DROPPED = "socket_dropped"
@@ -49,12 +65,17 @@ class Fault(StrEnum):
 
 @dataclass(slots=True)
 class Armed:
-    """A fault waiting for its place and time."""
+    """A fault waiting for its place and time.
+
+    Attributes:
+        seconds: What a fault with a length takes instead of drawing one.
+    """
 
     fault: Fault
     where: str
     times: int | None
     probability: float
+    seconds: float | None = None
 
 
 class Faults:
@@ -67,9 +88,15 @@ class Faults:
     def __init__(self, seed: int = 0) -> None:
         self._random = {fault: random.Random(f"fault:{seed}:{fault}") for fault in Fault}  # seeded: a run can be repeated
         self._armed: list[Armed] = []
+        self._last: dict[Fault, Armed] = {}
         self.struck: dict[str, int] = {}
 
-    def arm(self, fault: str, *, where: str = "*", times: int | None = 1, probability: float = 1.0) -> None:
+    @property
+    def any(self) -> bool:
+        """Whether anything at all is armed; what happens thousands of times a second asks this first."""
+        return bool(self._armed)
+
+    def arm(self, fault: str, *, where: str = "*", times: int | None = 1, probability: float = 1.0, seconds: float | None = None) -> None:
         """Arm a fault.
 
         Args:
@@ -77,6 +104,7 @@ class Faults:
             where: Pattern of paths (``/v1/order``) or channels (``executionEvents``) it bites.
             times: How often; ``None`` for as long as it is armed.
             probability: Chance at each opportunity.
+            seconds: How long or how far, for faults that take a time; each draws its own without.
 
         Raises:
             ConfigError: There is no such fault, or the numbers make no sense.
@@ -84,7 +112,9 @@ class Faults:
         name = _named(fault)
         if not 0.0 <= probability <= 1.0 or (times is not None and times < 1):
             raise ConfigError(f"fault {fault}: probability is 0 to 1 and times at least 1")
-        self._armed.append(Armed(name, where, times, probability))
+        if seconds is not None and not (math.isfinite(seconds) and (seconds >= 0 or name is Fault.CLOCK_SKEW)):
+            raise ConfigError(f"fault {fault}: seconds {seconds}: a number, not below zero except for {Fault.CLOCK_SKEW}")
+        self._armed.append(Armed(name, where, times, probability, seconds))
 
     def disarm(self, fault: str | None = None) -> None:
         """Take back one kind of fault, or all.
@@ -104,14 +134,21 @@ class Faults:
         return False
 
     def seconds(self, fault: Fault, shortest: float, longest: float) -> float:
-        """Return a delay for a fault that needs one."""
+        """Return how long a fault that has just struck takes: what was asked for, else a draw."""
+        last = self._last.get(fault)
+        if last is not None and last.seconds is not None:
+            return last.seconds
         return self._random[fault].uniform(shortest, longest)
 
     def describe(self) -> list[dict[str, object]]:
         """Return what is armed."""
-        return [{"fault": a.fault.value, "where": a.where, "times": a.times, "probability": a.probability} for a in self._armed]
+        return [
+            {"fault": a.fault.value, "where": a.where, "times": a.times, "probability": a.probability, "seconds": a.seconds}
+            for a in self._armed
+        ]
 
     def _use(self, armed: Armed) -> None:
+        self._last[armed.fault] = armed
         self.struck[armed.fault] = self.struck.get(armed.fault, 0) + 1
         if armed.times is not None:
             armed.times -= 1
@@ -123,4 +160,4 @@ def _named(fault: str) -> Fault:
     try:
         return Fault(fault)
     except ValueError:
-        raise ConfigError(f"fault {fault!r}: there is no such fault; there are: {', '.join(Fault)}") from None
+        raise ConfigError(f"fault {fault!r}: there is no such fault; there are: maintenance, {', '.join(Fault)}") from None

@@ -13,13 +13,18 @@ from gmobot.emulator.tape import Tape
 
 @dataclass(slots=True)
 class SymbolMarket:
-    """A symbol and everything that trades it."""
+    """A symbol and everything that trades it.
+
+    Attributes:
+        due_ns: When what the source said last happens.
+    """
 
     instrument: Instrument
     book: OrderBook
     matcher: Matcher
     source: Market
     tape: Tape = field(default_factory=Tape)
+    due_ns: int = 0
 
     @property
     def leverage(self) -> bool:

@@ -1,7 +1,8 @@
 """The exchange's streams: what a socket subscribed to, and the frames it gets for it.
 
 No acknowledgements, errors as frames, one command a second per address, books on a grid of about 505 ms
-and again when quiet. What nobody subscribed to is never computed.
+and again when quiet. What nobody subscribed to is never computed, and a frame is encoded once however many
+sockets it goes to.
 
 Source: reference/gmo-coin-api.md §3.3, §7, §8.
 """
@@ -9,7 +10,7 @@ Source: reference/gmo-coin-api.md §3.3, §7, §8.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -17,13 +18,14 @@ import msgspec
 from gmobot.clock import iso_utc
 from gmobot.emulator import wire
 from gmobot.emulator.book import STREAM_LEVELS
+from gmobot.emulator.connection import ServerSocket
 from gmobot.emulator.exchange import Exchange
 from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.positions import position_frame, summary_frame
 from gmobot.emulator.public import ticker
 from gmobot.emulator.records import Account, Execution, Order, Position
 from gmobot.emulator.tape import Trade
-from gmobot.venue.transport import SocketClosed
+from gmobot.emulator.tokens import Tokens
 
 GRID_SECONDS = 0.505
 PING_SECONDS = 60.0
@@ -33,112 +35,23 @@ _BOOK_REPEAT_SECONDS = 4.5
 _IDLE_CLOSE_SECONDS = 60.0
 _COMMAND_SECONDS = 1.0
 _SUMMARY_SECONDS = 5.0
-_MOST_QUEUED = 20_000
+_REORDERED_SECONDS = 1.0
 
-
-class ServerSocket:
-    """One client's socket, seen from the exchange; it is also the client's end for in-memory transports.
-
-    Attributes:
-        account: Whose private stream it is, ``None`` for the public one.
-        subscribed: Channel and symbol (empty on the private stream) to the option that was given.
-        silent: A fault has muted it: open, and nothing comes any more.
-        spoke: Whether the client ever sent anything; sockets that never did are closed.
-        pongs: Answers to protocol pings, counted where there is a wire.
-    """
-
-    def __init__(self, hub: Hub, client: str, account: Account | None) -> None:
-        self._hub = hub
-        self.client = client
-        self.account = account
-        self.subscribed: dict[tuple[str, str], str | None] = {}
-        self.silent = False
-        self.spoke = False
-        self.pongs = 0
-        self._frames: deque[str] = deque()
-        self._arrived = asyncio.Event()
-        self._later: deque[tuple[float, str, str]] = deque()
-        self._closed = False
-        self._heard = hub.exchange.clock.monotonic()
-
-    @property
-    def is_open(self) -> bool:
-        """Whether frames can still pass."""
-        return not self._closed
-
-    async def send(self, text: str) -> None:
-        """Take a command frame from the client."""
-        if self._closed:
-            raise SocketClosed(1006)
-        self.spoke = True
-        self._hub.command(self, text)
-
-    async def receive(self) -> str | bytes:
-        """Return the next frame for the client; frames that came before a close are still delivered."""
-        while not self._frames:
-            if self._closed:
-                raise SocketClosed(1006)
-            self._arrived.clear()
-            await self._arrived.wait()
-        self._heard = self._hub.exchange.clock.monotonic()
-        return self._frames.popleft()
-
-    def last_heard(self) -> float:
-        """Return when the client last heard anything, pings included."""
-        return self._heard
-
-    async def close(self) -> None:
-        """Close from the client's end."""
-        self.drop()
-
-    def ping(self) -> None:
-        """Send a protocol ping."""
-        if not self.silent and not self._closed:
-            self._heard = self._hub.exchange.clock.monotonic()
-
-    def deliver(self, frame: str) -> None:
-        """Put a frame on the line now; a client that does not read loses its socket."""
-        if self._closed or self.silent:
-            return
-        if len(self._frames) >= _MOST_QUEUED:
-            self.drop()
-            return
-        self._frames.append(frame)
-        self._arrived.set()
-
-    def deliver_later(self, seconds: float, channel: str, frame: str) -> None:
-        """Put a frame on the line after a while, in the order of the calls."""
-        loop = asyncio.get_running_loop()
-        self._later.append((loop.time() + seconds, channel, frame))
-        if len(self._later) == 1:
-            loop.call_at(self._later[0][0], self._deliver_due)
-
-    def drop(self) -> None:
-        """Close without a close frame."""
-        if not self._closed:
-            self._closed = True
-            self._later.clear()
-            self._hub.forget(self)
-            self._arrived.set()
-
-    def _deliver_due(self) -> None:
-        loop = asyncio.get_running_loop()
-        # One call for each due time: frames of the same moment leave together and in order.
-        due = self._later[0][0] if self._later else 0.0
-        while self._later and self._later[0][0] <= due:
-            _, channel, frame = self._later.popleft()
-            self._hub.put(self, channel, frame)
-        if self._later:
-            loop.call_at(max(self._later[0][0], loop.time()), self._deliver_due)
+Allows = Callable[[Account, str], bool]
+"""Whether an account's key may use a channel."""
 
 
 class Hub:
     """All open sockets."""
 
-    def __init__(self, exchange: Exchange, faults: Faults) -> None:
+    def __init__(self, exchange: Exchange, faults: Faults, allows: Allows, tokens: Tokens) -> None:
         self.exchange = exchange
+        self.ping_seconds = PING_SECONDS
         self._faults = faults
-        self._sockets: list[ServerSocket] = []
+        self._allows = allows
+        self._tokens = tokens
+        self._sockets: dict[ServerSocket, None] = {}
+        self._subscribers: dict[tuple[str, str, Account | None], dict[ServerSocket, None]] = {}
         self._last_command: dict[str, float] = {}
         self._books_sent: dict[str, tuple[int, float]] = {}
         self._traded: set[str] = set()
@@ -151,16 +64,18 @@ class Hub:
             group.create_task(self._pings())
             group.create_task(self._summaries())
 
-    def open(self, client: str, account: Account | None) -> ServerSocket:
-        """Open a socket; private ones belong to an account."""
-        socket = ServerSocket(self, client, account)
-        self._sockets.append(socket)
-        asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, _drop_mute, socket)
+    def open(self, client: str, account: Account | None, token: str = "") -> ServerSocket:
+        """Open a socket; private ones belong to an account and a token."""
+        socket = ServerSocket(self, client, account, token)
+        self._sockets[socket] = None
+        asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, self._drop_idle, socket)
         return socket
 
     def forget(self, socket: ServerSocket) -> None:
         """A socket was closed."""
-        self._sockets.remove(socket)
+        del self._sockets[socket]
+        for channel, symbol in socket.subscribed:
+            self._subscribers[channel, symbol, socket.account].pop(socket, None)
 
     def drop_all(self) -> None:
         """Close every socket, as maintenance does."""
@@ -181,10 +96,11 @@ class Hub:
 
     def put(self, socket: ServerSocket, channel: str, frame: str) -> None:
         """Put a frame on a line, as faults will have it."""
-        if self._faults.strikes(Fault.SOCKET_SILENT, channel):
-            socket.silent = True
-        if self._faults.strikes(Fault.SOCKET_DROPPED, channel):
-            socket.drop()
+        if self._faults.any:
+            if self._faults.strikes(Fault.SOCKET_SILENT, channel):
+                socket.silent = True
+            if self._faults.strikes(Fault.SOCKET_DROPPED, channel):
+                socket.drop()
         socket.deliver(frame)
 
     def _carry_out(self, socket: ServerSocket, text: str) -> str | None:
@@ -201,14 +117,19 @@ class Hub:
             symbol = str(command.get("symbol"))
             if symbol not in self.exchange.symbols:
                 return "ERR-5106 Invalid request parameter. symbol"
+        elif not self._allows(socket.account, channel):
+            return "ERR-5012 Authentication failed."
+        subscribers = self._subscribers.setdefault((channel, symbol, socket.account), {})
         if word == "subscribe":
             option = command.get("option")
             socket.subscribed[channel, symbol] = option if isinstance(option, str) else None
-            self._books_sent.pop(symbol, None)
+            socket.fresh.add(symbol)
+            subscribers[socket] = None
             if channel == "positionSummaryEvents" and self.exchange.assumptions.summary_init:
                 self._send_summaries(socket, "INIT")
         else:
             socket.subscribed.pop((channel, symbol), None)
+            subscribers.pop(socket, None)
         return None
 
     def _on_news(self, kind: str, *news: Any) -> None:  # noqa: ANN401
@@ -222,7 +143,7 @@ class Hub:
             self._on_order(*news)
 
     def _listeners(self, channel: str, symbol: str = "", account: Account | None = None) -> list[ServerSocket]:
-        return [socket for socket in self._sockets if socket.account is account and (channel, symbol) in socket.subscribed]
+        return list(self._subscribers.get((channel, symbol, account), ()))
 
     def _on_trade(self, symbol: str, trade: Trade) -> None:
         self._traded.add(symbol)
@@ -233,9 +154,9 @@ class Hub:
         other = "SELL" if trade.side == "BUY" else "BUY"
         taker, maker = (_encode(wire.trade_frame(symbol, trade, side, instrument)) for side in (trade.side, other))
         for socket in listeners:
-            self.put(socket, "trades", taker)
+            self._post(socket, "trades", taker)
             if socket.subscribed.get(("trades", symbol)) != "TAKER_ONLY":
-                self.put(socket, "trades", maker)
+                self._post(socket, "trades", maker)
 
     def _on_execution(self, execution: Execution) -> None:
         instrument = self.exchange.symbols[execution.order.symbol].instrument
@@ -263,18 +184,42 @@ class Hub:
             socket.deliver_later(self.exchange.assumptions.event_seconds, "positionSummaryEvents", frame)
 
     def _to_owner(self, account: Account, channel: str, fields: dict[str, Any]) -> None:
-        """Send a private event a moment later, as faults will have it."""
+        """Send a private event a moment later."""
         frame, usual = _encode(fields), self.exchange.assumptions.event_seconds
         for socket in self._listeners(channel, account=account):
-            if self._faults.strikes(Fault.EVENT_LOST, channel):
-                continue
-            loop = asyncio.get_running_loop()
-            if self._faults.strikes(Fault.EVENT_DELAYED, channel):
-                loop.call_later(usual + self._faults.seconds(Fault.EVENT_DELAYED, 0.2, 4.0), self.put, socket, channel, frame)
-            else:
-                socket.deliver_later(usual, channel, frame)
-            if self._faults.strikes(Fault.EVENT_DUPLICATED, channel):
-                loop.call_later(usual + self._faults.seconds(Fault.EVENT_DUPLICATED, 0.0, 2.0), self.put, socket, channel, frame)
+            self._post(socket, channel, frame, usual)
+
+    def _post(self, socket: ServerSocket, channel: str, frame: str, usual: float = 0.0) -> None:
+        """Send a frame at its usual time, or as faults will have it."""
+        if not self._faults.any and socket.held is None:
+            self._send(socket, channel, frame, usual)
+            return
+        if self._faults.strikes(Fault.EVENT_LOST, channel):
+            return
+        loop = asyncio.get_running_loop()
+        if self._faults.strikes(Fault.EVENT_DELAYED, channel):
+            loop.call_later(usual + self._faults.seconds(Fault.EVENT_DELAYED, 0.2, 4.0), self.put, socket, channel, frame)
+        elif socket.held is None and self._faults.strikes(Fault.EVENT_REORDERED, channel):
+            socket.held = channel, frame
+            patience = self._faults.seconds(Fault.EVENT_REORDERED, _REORDERED_SECONDS, _REORDERED_SECONDS)
+            loop.call_later(usual + patience, self._release, socket, socket.held, 0.0)
+        else:
+            self._send(socket, channel, frame, usual)
+            self._release(socket, socket.held, usual)
+        if self._faults.strikes(Fault.EVENT_DUPLICATED, channel):
+            loop.call_later(usual + self._faults.seconds(Fault.EVENT_DUPLICATED, 0.0, 2.0), self.put, socket, channel, frame)
+
+    def _send(self, socket: ServerSocket, channel: str, frame: str, seconds: float) -> None:
+        if seconds > 0.0:
+            socket.deliver_later(seconds, channel, frame)
+        else:
+            self.put(socket, channel, frame)
+
+    def _release(self, socket: ServerSocket, held: tuple[str, str] | None, seconds: float) -> None:
+        """Send a frame that was held back, unless it has gone already."""
+        if held is not None and socket.held is held:
+            socket.held = None
+            self._send(socket, *held, seconds)
 
     async def _grid(self) -> None:
         while True:
@@ -284,6 +229,8 @@ class Hub:
             for symbol in sorted(self._traded):
                 self._send_ticker(symbol)
             self._traded.clear()
+            if self.exchange.assumptions.token_end_cuts_socket:
+                self._drop_tokenless()
 
     def _send_book(self, symbol: str) -> None:
         listeners = self._listeners("orderbooks", symbol)
@@ -292,25 +239,30 @@ class Hub:
         book, clock = self.exchange.symbols[symbol].book, self.exchange.clock
         changes, sent_at = self._books_sent.get(symbol, (-1, 0.0))
         if book.changes == changes and clock.monotonic() - sent_at < _BOOK_REPEAT_SECONDS:
-            return
-        self._books_sent[symbol] = (book.changes, clock.monotonic())
+            listeners = [socket for socket in listeners if symbol in socket.fresh]
+            if not listeners:
+                return
+        else:
+            self._books_sent[symbol] = (book.changes, clock.monotonic())
         fields = {"channel": "orderbooks"} | wire.book_levels(book, STREAM_LEVELS)
         frame = _encode(fields | {"timestamp": iso_utc(clock.now_ns()), "grouping": "1"})
         for socket in listeners:
-            self.put(socket, "orderbooks", frame)
+            socket.fresh.discard(symbol)
+            self._post(socket, "orderbooks", frame)
 
     def _send_ticker(self, symbol: str) -> None:
         listeners = self._listeners("ticker", symbol)
         if listeners:
             frame = _encode({"channel": "ticker"} | ticker(self.exchange.symbols[symbol], self.exchange.clock.now_ns()))
             for socket in listeners:
-                self.put(socket, "ticker", frame)
+                self._post(socket, "ticker", frame)
 
     async def _pings(self) -> None:
         while True:
-            await asyncio.sleep(PING_SECONDS)
+            await asyncio.sleep(self.ping_seconds)
             for socket in list(self._sockets):
-                socket.ping()
+                if socket.spoke_at is not None:
+                    socket.ping()
 
     async def _summaries(self) -> None:
         """Send position sums to those who asked for them on a clock."""
@@ -320,11 +272,20 @@ class Hub:
                 if socket.subscribed.get(("positionSummaryEvents", "")) == "PERIODIC":
                     self._send_summaries(socket, "PERIODIC")
 
+    def _drop_tokenless(self) -> None:
+        for socket in list(self._sockets):
+            if socket.account is not None and self._tokens.owner(socket.token) is None:
+                socket.drop()
 
-def _drop_mute(socket: ServerSocket) -> None:
-    """Close a socket whose client never said anything."""
-    if not socket.spoke:
-        socket.drop()
+    def _drop_idle(self, socket: ServerSocket) -> None:
+        """Close a socket that never asked for anything once its client is quiet: not even a ping for a minute."""
+        if socket.commanded or not socket.is_open:
+            return
+        quiet = _IDLE_CLOSE_SECONDS if socket.spoke_at is None else self.exchange.clock.monotonic() - socket.spoke_at
+        if quiet >= _IDLE_CLOSE_SECONDS:
+            socket.drop()
+        else:
+            asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS - quiet, self._drop_idle, socket)
 
 
 def _encode(fields: dict[str, Any]) -> str:

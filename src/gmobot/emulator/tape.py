@@ -26,6 +26,15 @@ class Trade:
     lots: int
 
 
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A book of other participants at a moment: ticks and lots, best first."""
+
+    at_ns: int
+    asks: list[tuple[int, int]]
+    bids: list[tuple[int, int]]
+
+
 class Tape:
     """Trades, oldest first."""
 

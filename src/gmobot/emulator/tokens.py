@@ -55,6 +55,10 @@ class Tokens:
         owner, until = self._valid.get(token, (None, 0))
         return owner if until > self._clock.now_ns() else None
 
+    def drop(self, account: Account) -> None:
+        """Drop an account's tokens, as the exchange may do at any time."""
+        self._valid = {token: (owner, until) for token, (owner, until) in self._valid.items() if owner is not account}
+
     def clear(self) -> None:
         """Drop all of them, as maintenance does."""
         self._valid.clear()
