@@ -27,6 +27,7 @@ from gmobot.live.workers import ThreadWorker
 from gmobot.ops import artifacts, logs
 from gmobot.ops.artifacts import RunProgress
 from gmobot.ops.audit import AuditLog
+from gmobot.ops.narrator import Narrator
 from gmobot.ops.telemetry import Telemetry
 from gmobot.secrets import FoundSecret, Secret, SecretName, find_secret, searched_places
 from gmobot.strategies.loader import load as load_strategy
@@ -99,7 +100,7 @@ async def _run(
     telemetry = Telemetry(version=__version__, config_hash=config.hash())
     crashed = artifacts.previous_run_crashed(config.paths.artifacts)
     writer, decider = ThreadWorker("gmobot-store"), ThreadWorker("gmobot-decide")
-    audit = AuditLog(config.paths.logs, max_bytes=config.audit.max_bytes, retention=config.audit.retention)
+    audit = Narrator(AuditLog(config.paths.logs, max_bytes=config.audit.max_bytes, retention=config.audit.retention))
     store = Store(config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=writer)
     with ExitStack() as stack:
         stack.callback(writer.close)
