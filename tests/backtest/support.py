@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Stepwise:
         self.equity: list[int] = []
         self.decisions: list[Desired] = []
 
-    def run(self, data: NDArray[Any]) -> Stepwise:
+    def run(self, data: NDArray[Any]) -> Self:
         for i in range(len(data)):
             self.step(i, data[i : i + 1])
         return self

@@ -148,6 +148,14 @@ def test_a_flip_that_was_done_is_a_position_like_any_other() -> None:
     assert one.step(of=done).target == 0, "its own holding limit counts from its own first bar"
 
 
+def test_a_flip_that_filled_in_part_is_not_chased_and_may_be_flipped_again() -> None:
+    one = holding(SELL, SHORT)
+    one.step(BUY, account(**SHORT))
+    held = {"cost_uyen": COST, "closed_trades": 1}
+    assert [one.step(of=account(position=lots, **held)).target for lots in (60, 50)] == [60, 50]
+    assert plan(one.step(SELL, account(position=50, **held))) == (-100, PRICE + 50_000, PRICE - 80_000)
+
+
 def test_a_flip_whose_second_half_did_not_fill_is_over() -> None:
     one = holding(BUY, LONG)
     one.step(SELL, account(**LONG))

@@ -56,6 +56,6 @@ def assess(account: Record, settings: Record, price: int, trade_just_closed: boo
     limit = settings.max_wallet_drift_uyen
     if limit > 0 and abs(account.wallet_drift_uyen) > limit:
         reasons |= WALLET_DRIFT_EXCEEDED
-    if reasons & _ABORTING:
-        return RISK_ABORT, reasons
-    return (RISK_DEGRADED if reasons else RISK_OK), reasons
+    if reasons == 0:
+        return RISK_OK, 0
+    return (RISK_ABORT if reasons & _ABORTING else RISK_DEGRADED), reasons
