@@ -152,10 +152,14 @@ class Hub:
                 self._post(socket, "trades", maker)
 
     def _on_execution(self, execution: Execution) -> None:
+        if not self._listeners("executionEvents", account=execution.order.account):
+            return
         instrument = self.exchange.symbols[execution.order.symbol].instrument
         self._to_owner(execution.order.account, "executionEvents", wire.execution_frame(execution, instrument))
 
     def _on_order(self, order: Order, news: str) -> None:
+        if not self._listeners("orderEvents", account=order.account):
+            return
         instrument = self.exchange.symbols[order.symbol].instrument
         self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument))
 
