@@ -7,7 +7,7 @@ import hashlib
 import hmac
 import json
 import selectors
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeVar
 
@@ -16,9 +16,9 @@ from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.exchange import Exchange, account
 from gmobot.emulator.faults import Faults
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.market import Market, QuietMarket
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.records import Account
 from gmobot.venue.models import Print, Side
 from gmobot.venue.transport import Reply, Request, Socket, Timeouts
 
@@ -103,6 +103,12 @@ def btc(**changes: Any) -> Instrument:
     return Instrument(**(rules | changes))
 
 
+def btc_jpy(**changes: Any) -> Instrument:
+    """Leverage BTC_JPY, as GMO lists it."""
+    rules: dict[str, Any] = {"symbol": "BTC_JPY", "product": Product.LEVERAGE, "size_step": Decimal("0.001"), "min_size": Decimal("0.001")}
+    return btc(**(rules | {"maker_fee": Decimal(0), "taker_fee": Decimal(0)} | changes))
+
+
 def customer(key: str = KEY, secret: str = SECRET, *, jpy: str = "10000000", coins: str = "0.5") -> Account:
     """An account with play money."""
     return account(key, secret, {"JPY": Decimal(jpy), "BTC": Decimal(coins)}, {"BTC": btc()})
@@ -119,17 +125,21 @@ class Desk:
         assumptions: Assumptions | None = None,
         accounts: Mapping[str, Account] | None = None,
         faults: Faults | None = None,
+        listed: Sequence[Instrument] = (),
         seed: int = 0,
     ) -> None:
         self.clock = clock or LoopClock()
         self.faults = faults or Faults(seed)
-        markets = {"BTC": (btc(), market or QuietMarket())}
+        markets: dict[str, tuple[Instrument, Market]] = {"BTC": (btc(), market or QuietMarket())}
+        markets |= {instrument.symbol: (instrument, QuietMarket()) for instrument in listed}
         self.exchange = Exchange(self.clock, markets, accounts or {KEY: customer()}, assumptions=assumptions, seed=seed)
         self.exchange.start()
         self.api = ExchangeApi(self.exchange, faults=self.faults, seed=seed)
         self.transport = MemoryTransport(self.api)
         if market is None:
             self.trade("SELL", PRICE, "0.1")
+        for instrument in listed:
+            self.trade("SELL", PRICE, "0.1", instrument.symbol)
 
     @property
     def account(self) -> Account:
@@ -139,9 +149,9 @@ class Desk:
     def book(self) -> Any:
         return self.exchange.symbols["BTC"].book
 
-    def trade(self, side: str, price: int, size: str) -> None:
+    def trade(self, side: str, price: int, size: str, symbol: str = "BTC") -> None:
         """Let other participants trade."""
-        row = Print(symbol="BTC", side=Side(side), size=Decimal(size), price=Decimal(price), at_ns=self.clock.now_ns())
+        row = Print(symbol=symbol, side=Side(side), size=Decimal(size), price=Decimal(price), at_ns=self.clock.now_ns())
         self.exchange.feed_print(row)
         self.exchange.check()
 
@@ -167,9 +177,11 @@ class Desk:
         """Send a public request and return its body."""
         return json.loads((await self.transport.request(Request("GET", f"/public{path}", query), Timeouts())).body)
 
-    async def order(self, kind: str, side: str, size: str, price: int | None = None, tif: str | None = None, **signing: Any) -> Any:
+    async def order(
+        self, kind: str, side: str, size: str, price: int | None = None, tif: str | None = None, symbol: str = "BTC", **signing: Any
+    ) -> Any:
         """Place an order and return the whole answer."""
-        body = {"symbol": "BTC", "side": side, "executionType": kind, "size": size}
+        body = {"symbol": symbol, "side": side, "executionType": kind, "size": size}
         body |= {"price": str(price)} if price is not None else {}
         body |= {"timeInForce": tif} if tif is not None else {}
         answer = await self.private("POST", "/v1/order", body=body, **signing)

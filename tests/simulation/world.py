@@ -21,9 +21,9 @@ from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.exchange import Exchange, NewOrder, account
 from gmobot.emulator.faults import Fault
-from gmobot.emulator.ledger import Account, Order
 from gmobot.emulator.market import SyntheticMarket, SyntheticShape
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.records import Account, Order
 from gmobot.errors import NotSent, StoreError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.store import Store

@@ -17,7 +17,6 @@ from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.exchange import account
 from gmobot.emulator.keys import KeyRules
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.market import (
     ArchiveMarket,
     Market,
@@ -29,6 +28,7 @@ from gmobot.emulator.market import (
     archive_files,
 )
 from gmobot.emulator.recording import SUFFIXES, recorded_symbols
+from gmobot.emulator.records import Account
 from gmobot.errors import ConfigError, DataError
 
 DEFAULT_SYMBOLS = ("BTC", "BTC_JPY")
@@ -124,6 +124,9 @@ def assumptions(texts: list[str]) -> Assumptions:
         name, _, value = text.partition("=")
         if name not in known:
             raise ConfigError(f"--assume {text}: there is no such assumption; there are: {', '.join(known)}")
+        if isinstance(known[name], frozenset):
+            values[name] = [part for part in value.split(",") if part]
+            continue
         by_name = FeeRounding.__members__ if isinstance(known[name], FeeRounding) else {}
         values[name] = by_name.get(value.upper(), value)
     try:

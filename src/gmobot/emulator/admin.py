@@ -15,8 +15,9 @@ import msgspec
 import gmobot
 from gmobot.core.instrument import to_yen
 from gmobot.emulator import wire
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.maintenance import Closing
+from gmobot.emulator.positions import position_row
+from gmobot.emulator.records import Account
 from gmobot.errors import ConfigError
 from gmobot.venue.transport import Reply, Request
 
@@ -120,6 +121,7 @@ class AdminApi:
         return {
             "balances": {"JPY": wire.number(to_yen(account.jpy_uyen))} | coins,
             "orders": [wire.order_row(order, instruments[order.symbol], with_cancel_type=True) for order in orders],
+            "positions": [position_row(self._api.exchange, position) for position in account.positions.values()],
             "executions": [wire.execution_row(e, instruments[e.order.symbol]) for e in account.executions],
         }
 

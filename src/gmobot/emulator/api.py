@@ -23,10 +23,11 @@ from gmobot.emulator.connection import ServerSocket
 from gmobot.emulator.exchange import Exchange, Refusal
 from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.keys import KeyRules
-from gmobot.emulator.ledger import Account
 from gmobot.emulator.maintenance import STATUSES, Closing, Maintenance, Schedule
-from gmobot.emulator.private import PrivateApi, body_values
+from gmobot.emulator.parameters import body_values
+from gmobot.emulator.private import PrivateApi
 from gmobot.emulator.public import NotFound, PublicApi
+from gmobot.emulator.records import Account
 from gmobot.emulator.sockets import Hub
 from gmobot.emulator.tokens import Tokens
 from gmobot.errors import ConfigError
@@ -229,7 +230,7 @@ class ExchangeApi:
             return self._closed(now)
         account = self._authenticated(request, path, client, now)
         bucket = f"{account.name}:{'GET' if request.method == 'GET' else 'POST'}"
-        if self._over_limit(bucket, self.exchange.assumptions.private_per_second):
+        if self._over_limit(bucket, self.exchange.allowance(account)):
             return self._too_many(now)
         if path == "/v1/ws-auth" and request.method == "PUT" and self.faults.strikes(Fault.TOKEN_INVALIDATED, path):
             self.tokens.drop(account)

@@ -13,7 +13,7 @@ from gmobot.clock import NS_PER_MS, NS_PER_SECOND
 from gmobot.emulator.exchange import Exchange, Refusal
 from gmobot.emulator.faults import Fault, Faults
 from gmobot.emulator.keys import KeyRules
-from gmobot.emulator.ledger import Account
+from gmobot.emulator.records import Account
 from gmobot.venue.transport import Request
 
 _TEXTS = {

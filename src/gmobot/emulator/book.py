@@ -15,7 +15,7 @@ from heapq import merge
 from itertools import islice
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, Product
-from gmobot.emulator.ledger import Order
+from gmobot.emulator.records import Order
 
 STREAM_LEVELS = 30
 REST_LEVELS = 500
@@ -88,6 +88,7 @@ class OrderBook:
         self._real: dict[str, list[tuple[int, int]]] | None = None
         self._taken: dict[tuple[str, int], int] = {}
         self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
+        self._ranks = 0
 
     @property
     def best_ask(self) -> int:
@@ -129,6 +130,12 @@ class OrderBook:
     def rest(self, order: Order) -> None:
         """Put an order behind what stands at its price."""
         order.queue_ahead = self._lots_at(order.side, order.price)
+        self._ranks += 1
+        order.rank = self._ranks
+        self.restore(order)
+
+    def restore(self, order: Order) -> None:
+        """Put an order back to where it stood."""
         insort(self._resting[order.side], order, key=_priority)
         self.changes += 1
 
@@ -245,7 +252,7 @@ class OrderBook:
 
 
 def _priority(order: Order) -> tuple[int, int]:
-    return (order.price if order.side == "SELL" else -order.price, order.order_id)
+    return (order.price if order.side == "SELL" else -order.price, order.rank)
 
 
 def _mix(value: int) -> int:

@@ -12,7 +12,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Protocol
 
-from gmobot.emulator.ledger import Account
+from gmobot.emulator.records import Account
 from gmobot.venue.transport import SocketClosed
 
 if TYPE_CHECKING:

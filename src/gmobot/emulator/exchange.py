@@ -7,65 +7,35 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from decimal import Decimal
 from itertools import takewhile
 from typing import Literal, overload
 
 from gmobot.clock import NS_PER_SECOND, Clock
-from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, Product
+from gmobot.emulator import audit, closing
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.book import OrderBook
-from gmobot.emulator.ledger import Account, Execution, Ledger, Order
+from gmobot.emulator.cash import Cash
+from gmobot.emulator.checks import STATE_TEXT, Checks, NewOrder, Numbers, Refusal
+from gmobot.emulator.forced import Forced
+from gmobot.emulator.ledger import Ledger
+from gmobot.emulator.listing import SymbolMarket
 from gmobot.emulator.market import Market
 from gmobot.emulator.matching import Matcher
-from gmobot.emulator.tape import Snapshot, Tape, Trade
+from gmobot.emulator.records import Account, Execution, Order, Position, Settle
+from gmobot.emulator.rollover import Rollover
+from gmobot.emulator.tape import Snapshot, Trade
+from gmobot.emulator.tiers import allowance
 from gmobot.venue.models import Book, Print
+
+__all__ = ["Exchange", "NewOrder", "Refusal", "SymbolMarket", "account", "executions_since"]
 
 _LONGEST_SLEEP = 1.0
 """A change of the tape's speed is felt at the latest after this."""
 _TRADES_A_TURN = 500
 """A tape that plays faster than this machine still lets everybody else have their turn."""
-_STATE_TEXT = "The request is invalid due to the status of the specified order."
-
 Listener = Callable[..., None]
-
-
-class Refusal(Exception):
-    """A request the exchange does not carry out, with the wire's code and text."""
-
-    def __init__(self, code: str, text: str = "") -> None:
-        super().__init__(f"{code} {text}".strip())
-        self.code = code
-        self.text = text
-
-
-@dataclass(frozen=True, slots=True)
-class NewOrder:
-    """An order as requested: decimals as they came, not yet checked."""
-
-    symbol: str
-    side: str
-    execution_type: str
-    time_in_force: str
-    size: Decimal
-    price: Decimal | None
-
-
-@dataclass(slots=True)
-class SymbolMarket:
-    """One symbol: its book, its tape, its matcher, and where its prices come from.
-
-    Attributes:
-        due_ns: When what the source said last happens.
-    """
-
-    instrument: Instrument
-    book: OrderBook
-    matcher: Matcher
-    source: Market
-    tape: Tape = field(default_factory=Tape)
-    due_ns: int = 0
 
 
 class Exchange:
@@ -73,8 +43,11 @@ class Exchange:
 
     Attributes:
         status: ``OPEN``, ``PREOPEN`` or ``MAINTENANCE``.
-        listeners: Called with ``("trade", symbol, Trade)``, ``("execution", Execution)`` or
-            ``("order", Order, msgType)``.
+        listeners: Called with ``("trade", symbol, Trade)``, ``("execution", Execution)``,
+            ``("order", Order, msgType, why a change was refused or "")`` or ``("position", Position, msgType)``.
+        checks: The rules for new orders.
+        cash: Deposits, withdrawals, transfers.
+        rollover: What happens by the clock.
     """
 
     def __init__(
@@ -89,13 +62,17 @@ class Exchange:
         self.clock = clock
         self.assumptions = assumptions or Assumptions()
         self.instruments: dict[str, Instrument] = {symbol: instrument for symbol, (instrument, _) in markets.items()}
-        self.ledger = Ledger(accounts, self.instruments, int(self.assumptions.fee_rounding))
+        self.ledger = Ledger(accounts, self.instruments, self.assumptions, self._valuation)
         self.status = "OPEN"
         self.listeners: list[Listener] = []
         self._order_id = 8_800_000_000
-        self._execution_id = 9_900_000_000
+        self._fill_id = 9_900_000_000
         self._started = False
         self.symbols = {symbol: self._symbol(instrument, market, seed) for symbol, (instrument, market) in markets.items()}
+        self.checks = Checks(self.symbols, self.ledger, self.assumptions)
+        self.cash = Cash(clock, self.ledger, self.assumptions)
+        self._forced = Forced(self.symbols, self.ledger, self.assumptions, self._losscut_order)
+        self.rollover = Rollover(clock, self.ledger, self.assumptions, self._forced)
 
     @property
     def accounts(self) -> dict[str, Account]:
@@ -107,6 +84,7 @@ class Exchange:
         if self._started:
             return
         self._started = True
+        self.rollover.start()
         now = self.clock.now_ns()
         for market in self.symbols.values():
             past = market.source.history(now)
@@ -118,31 +96,84 @@ class Exchange:
         """Let the markets trade until cancelled."""
         self.start()
         async with asyncio.TaskGroup() as group:
+            group.create_task(self.rollover.run())
             for symbol in self.symbols:
                 group.create_task(self._drive(symbol))
-        await asyncio.Event().wait()
 
     def place(self, account: Account, new: NewOrder) -> Order:
-        """Check and take an order.
+        """Check and take an order; on a leverage symbol it opens positions, whatever there is on the other side.
 
         Raises:
             Refusal: With the code the exchange would give.
         """
-        if self.status == "PREOPEN":
-            raise Refusal("ERR-5203", "PREOPEN. Please wait for a while")
-        market = self._known(new.symbol)
-        lots, price = self._check_numbers(new, market.instrument)
-        self._check_rules(account, new, market, price)
+        self._check_open()
+        market = self.checks.known(new.symbol)
+        numbers = self.checks.numbers(new, market)
+        self.checks.rules(account, new, market, numbers.price)
+        self.checks.losscut(new.side, numbers.price, numbers.losscut)
         now = self.clock.now_ns()
-        visible = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND)
-        kind, tif = new.execution_type, new.time_in_force
-        order = Order(self._order_id + 1, account, new.symbol, new.side, kind, tif, lots, price, at_ns=now, visible_ns=visible)
-        self._check_funds(order, market)
-        self._order_id += 1
-        account.orders[order.order_id] = order
-        market.matcher.accept(order, now)
-        market.matcher.trigger(now)
-        return order
+        self.checks.opening(account, new.symbol, now)
+        order = self._order(account, new, numbers, now)
+        self.checks.caps(order, market, now)
+        if new.cancel_before and not market.leverage and order.lots <= account.coins.get(new.symbol, 0):
+            self._make_room(account.active(new.symbol), lambda: account.free_lots(new.symbol) >= order.lots, market)
+        self.checks.funds(order, market)
+        return self._take(order, market, now)
+
+    def close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
+        """Check and take an order that closes one position, or without a number positions of the other side.
+
+        Raises:
+            Refusal: With the code the exchange would give.
+        """
+        self._check_open()
+        market = self.checks.leveraged(new.symbol)
+        numbers = self.checks.numbers(new, market)
+        self.checks.rules(account, new, market, numbers.price)
+        if position_id is None:
+            positions = closing.closable(account, new.symbol, new.side)
+            settles = closing.settle_many(positions, numbers.lots, self.assumptions)
+        else:
+            position = closing.chosen_position(account, new.symbol, new.side, position_id)
+            if new.cancel_before and numbers.lots <= position.lots:
+                older = [o for o in account.active(new.symbol) if [s.position for s in o.settles] == [position]]
+                self._make_room(older, lambda: position.free_lots >= numbers.lots, market)
+            settles = closing.settle_one(position, numbers.lots)
+        now = self.clock.now_ns()
+        return self._take(self._order(account, new, numbers, now, settles=settles), market, now)
+
+    def change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
+        """Change an order's price, at once or after a moment in which the old one may still fill.
+
+        Raises:
+            Refusal: With the code the exchange would give.
+        """
+        self._check_open()
+        order = account.orders.get(order_id)
+        if order is None:
+            raise Refusal("ERR-5123", "The orderID not exist.")
+        numbers = self.checks.change(order, self.symbols[order.symbol], price, losscut)
+        order.changes += 1
+        if self.assumptions.change_seconds <= 0:
+            self._amend(order, numbers)
+            return
+        order.status = "MODIFYING"
+        asyncio.get_running_loop().call_later(self.assumptions.change_seconds, self._finish_change, order, numbers)
+
+    def change_losscut(self, account: Account, position_id: int, price: Decimal) -> None:
+        """Change a position's losscut price.
+
+        Raises:
+            Refusal: There is no such position (ERR-254), or the price is off the grid (ERR-5114) or out of range (ERR-5121).
+        """
+        position = account.positions.get(position_id)
+        if position is None:
+            raise Refusal("ERR-254", "Not found position.")
+        losscut = self.checks.price(self.symbols[position.symbol], price, "losscutPrice")
+        now_at = self.ledger.margins.valuation(position.symbol, position.side) or position.ticks
+        self.checks.losscut_of(position, now_at, losscut)
+        position.losscut = losscut
+        self._tell("position", position, "ULR")
 
     def cancel(self, account: Account, order_id: int) -> None:
         """Cancel an order, at once or after a moment in which it may still fill.
@@ -154,7 +185,7 @@ class Exchange:
         if order is None:
             raise Refusal("ERR-151", "Service Unavailable")
         if order.status not in ("ORDERED", "WAITING"):
-            raise Refusal("ERR-5122", _STATE_TEXT)
+            raise Refusal("ERR-5122", STATE_TEXT)
         if self.assumptions.cancel_seconds <= 0:
             self.symbols[order.symbol].matcher.cancel(order)
             return
@@ -167,7 +198,7 @@ class Exchange:
         Raises:
             InstrumentError: Its price or size is off the instrument's grid.
         """
-        instrument = self._known(row.symbol).instrument
+        instrument = self.checks.known(row.symbol).instrument
         trade = Trade(self.clock.now_ns(), row.side.value, instrument.ticks(row.price), instrument.lots(row.size))
         self._trade(row.symbol, trade)
 
@@ -177,7 +208,7 @@ class Exchange:
         Raises:
             InstrumentError: A price or size is off the instrument's grid.
         """
-        market = self._known(book.symbol)
+        market = self.checks.known(book.symbol)
         ticks, lots = market.instrument.ticks, market.instrument.lots
         asks = [(ticks(level.price), lots(level.size)) for level in book.asks]
         bids = [(ticks(level.price), lots(level.size)) for level in book.bids]
@@ -196,13 +227,88 @@ class Exchange:
             if before is not None and market.due_ns > now:
                 market.due_ns = now + int((market.due_ns - now) * before / speed)
 
+    def allowance(self, account: Account) -> int:
+        """Return how many GET, and apart from them POST, requests an account may send in a second."""
+        return allowance(account, self.clock.now_ns(), self.assumptions)
+
     def check(self) -> None:
         """Check every identity of the books: what moved is what was executed, what is held is what is open.
 
         Raises:
             LedgerBrokenError: They do not add up.
         """
-        self.ledger.check()
+        audit.check(self.ledger)
+
+    def _check_open(self) -> None:
+        if self.status == "PREOPEN":
+            raise Refusal("ERR-5203", "PREOPEN. Please wait for a while")
+
+    def _order(self, account: Account, new: NewOrder, numbers: Numbers, now: int, *, settles: list[Settle] | None = None) -> Order:
+        """Return a new order, not yet taken: its number is given when it is."""
+        visible = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND)
+        return Order(
+            self._order_id + 1,
+            account,
+            new.symbol,
+            new.side,
+            new.execution_type,
+            new.time_in_force,
+            numbers.lots,
+            numbers.price,
+            now,
+            visible,
+            leverage=self.symbols[new.symbol].leverage,
+            losscut=numbers.losscut,
+            settles=settles or [],
+        )
+
+    def _losscut_order(self, position: Position, settles: list[Settle]) -> Order:
+        """Return the order that closes a position by force."""
+        new = NewOrder(position.symbol, "SELL" if position.side == "BUY" else "BUY", "MARKET", "FAK", Decimal(0), None)
+        order = self._order(position.account, new, Numbers(position.lots, 0, 0), self.clock.now_ns(), settles=settles)
+        order.order_type = "LOSSCUT"
+        self._register(order)
+        return order
+
+    def _register(self, order: Order) -> None:
+        self._order_id += 1
+        order.account.orders[order.order_id] = order
+
+    def _take(self, order: Order, market: SymbolMarket, now: int) -> Order:
+        self._register(order)
+        market.matcher.accept(order, now)
+        self._settle_market(order.symbol, now)
+        return order
+
+    def _settle_market(self, symbol: str, now: int) -> None:
+        """Let stops and losscuts follow a market that has moved."""
+        self.symbols[symbol].matcher.trigger(now)
+        self._forced.sweep(symbol, now)
+
+    def _make_room(self, orders: list[Order], enough: Callable[[], bool], market: SymbolMarket) -> None:
+        """Cancel orders that tie up what a newer one sells, oldest first (``cancelBefore``)."""
+        for order in orders:
+            if enough():
+                return
+            if order.side == "SELL":
+                market.matcher.cancel(order)
+
+    def _amend(self, order: Order, numbers: Numbers) -> None:
+        now, market = self.clock.now_ns(), self.symbols[order.symbol]
+        refused = "PRICE_LIMIT" if self.checks.change_beyond_band(order, market, numbers.price) else ""
+        market.matcher.amend(order, numbers.price, numbers.losscut, now, refused=refused)
+        self._settle_market(order.symbol, now)
+
+    def _finish_change(self, order: Order, numbers: Numbers) -> None:
+        if order.status == "MODIFYING":
+            order.status = "WAITING" if order.execution_type == "STOP" else "ORDERED"
+            self._amend(order, numbers)
+
+    def _valuation(self, symbol: str, side: str) -> int:
+        book = self.symbols[symbol].book
+        if self.assumptions.valuation == "quote":
+            return (book.best_bid if side == "BUY" else book.best_ask) or book.last
+        return book.last
 
     def _symbol(self, instrument: Instrument, source: Market, seed: int) -> SymbolMarket:
         book = OrderBook(instrument, seed)
@@ -210,9 +316,10 @@ class Exchange:
             book,
             self.ledger,
             self.assumptions,
-            next_id=self._next_execution_id,
+            next_id=self._next_id,
             on_execution=lambda execution: self._tell("execution", execution),
-            on_order=lambda order, kind: self._tell("order", order, kind),
+            on_order=lambda order, kind, refused: self._tell("order", order, kind, refused),
+            on_position=lambda position, kind: self._tell("position", position, kind),
             on_trade=lambda trade: self._print(instrument.symbol, trade),
         )
         return SymbolMarket(instrument, book, matcher, source)
@@ -236,14 +343,15 @@ class Exchange:
                 self._trade(symbol, Trade(self.clock.now_ns(), event.side, event.ticks, event.lots))
 
     def _quote(self, symbol: str, book: Snapshot) -> None:
-        matcher = self.symbols[symbol].matcher
-        matcher.cross(book.at_ns, book.asks, book.bids)
-        self.symbols[symbol].book.replace(book.asks, book.bids)
-        matcher.trigger(book.at_ns)
+        market = self.symbols[symbol]
+        market.matcher.cross(book.at_ns, book.asks, book.bids)
+        market.book.replace(book.asks, book.bids)
+        self._settle_market(symbol, book.at_ns)
 
     def _trade(self, symbol: str, trade: Trade) -> None:
         self._print(symbol, trade)
         self.symbols[symbol].matcher.tape(trade)
+        self._forced.sweep(symbol, trade.at_ns)
 
     def _print(self, symbol: str, trade: Trade) -> None:
         market = self.symbols[symbol]
@@ -260,56 +368,16 @@ class Exchange:
     @overload
     def _tell(self, kind: Literal["execution"], execution: Execution, /) -> None: ...
     @overload
-    def _tell(self, kind: Literal["order"], order: Order, news: str, /) -> None: ...
+    def _tell(self, kind: Literal["order"], order: Order, news: str, refused: str, /) -> None: ...
+    @overload
+    def _tell(self, kind: Literal["position"], position: Position, news: str, /) -> None: ...
     def _tell(self, *news: object) -> None:
         for listener in self.listeners:
             listener(*news)
 
-    def _next_execution_id(self) -> int:
-        self._execution_id += 1
-        return self._execution_id
-
-    def _known(self, symbol: str) -> SymbolMarket:
-        if symbol not in self.symbols:
-            raise Refusal("ERR-5106", "Invalid request parameter. symbol")
-        return self.symbols[symbol]
-
-    def _check_numbers(self, new: NewOrder, instrument: Instrument) -> tuple[int, int]:
-        if not instrument.min_size <= new.size <= instrument.max_size:
-            raise Refusal("ERR-5126", "Size is invalid.")
-        try:
-            lots = instrument.lots(new.size)
-        except InstrumentError:
-            raise Refusal("ERR-5114", "Decimal digits of size is invalid.") from None
-        if new.price is None:
-            return lots, 0
-        try:
-            return lots, instrument.ticks(new.price)
-        except InstrumentError:
-            raise Refusal("ERR-5114", "Decimal digits of price is invalid.") from None
-
-    def _check_rules(self, account: Account, new: NewOrder, market: SymbolMarket, price: int) -> None:
-        legal = {"MARKET": {"FAK"}, "STOP": {"FAK"}, "LIMIT": {"FAS", "FOK", "SOK"}}
-        if self.assumptions.limit_fak_accepted:
-            legal["LIMIT"].add("FAK")
-        if new.time_in_force not in legal[new.execution_type]:
-            raise Refusal("ERR-5111", "Invalid timeInForce.")
-        if len(account.open_orders) >= self.assumptions.most_active_orders:
-            raise Refusal("ERR-635", "Too many active orders.")
-        if new.execution_type == "STOP" and market.matcher.fires(new.side, price):
-            raise Refusal("ERR-5129", "The stop price would be triggered immediately.")
-        best = market.book.best_bid if new.side == "BUY" else market.book.best_ask
-        if new.execution_type == "LIMIT" and best and abs(price - best) > best * self.assumptions.price_band:
-            raise Refusal("ERR-5121", "The price is out of range.")
-
-    def _check_funds(self, order: Order, market: SymbolMarket) -> None:
-        if order.side == "SELL":
-            if order.lots > order.account.free_lots(order.symbol):
-                raise Refusal("ERR-208", "Exceeds the available balance.")
-            return
-        need = market.matcher.cost_uyen(order) if order.execution_type == "MARKET" else self.ledger.needed(order)
-        if need > order.account.free_uyen():
-            raise Refusal("ERR-201", "Trading margin is insufficient.")
+    def _next_id(self) -> int:
+        self._fill_id += 1
+        return self._fill_id
 
 
 def account(key: str, secret: str, balances: Mapping[str, Decimal], instruments: Mapping[str, Instrument]) -> Account:
@@ -318,7 +386,8 @@ def account(key: str, secret: str, balances: Mapping[str, Decimal], instruments:
     Raises:
         InstrumentError: A balance is off its symbol's grid.
     """
-    coins = {symbol: instruments[symbol].lots(amount) for symbol, amount in balances.items() if symbol in instruments}
+    spot = {symbol: instrument for symbol, instrument in instruments.items() if instrument.product is Product.SPOT}
+    coins = {symbol: spot[symbol].lots(amount) for symbol, amount in balances.items() if symbol in spot}
     return Account(key, secret.encode(), int(balances.get("JPY", Decimal(0)) * UYEN_PER_YEN), coins)
 
 

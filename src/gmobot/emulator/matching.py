@@ -3,7 +3,8 @@
 An order walks the others' levels and the customers' resting orders, best price first, at one price the
 others first; what it takes from the others is gone until the market moves on: market impact. An order that
 meets one of its own account's expires there. A tape trade fills a resting order only with the volume that
-is left after the queue in front of it.
+is left after the queue in front of it. A leverage order opens one position a fill; a close order closes the
+positions it names, one execution each.
 
 Source: reference/gmo-coin-api.md §6, §8.9.
 """
@@ -15,11 +16,14 @@ from dataclasses import dataclass, field
 
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.book import Level, OrderBook
-from gmobot.emulator.ledger import Execution, Ledger, Order
+from gmobot.emulator.ledger import Ledger
+from gmobot.emulator.margin import default_losscut
+from gmobot.emulator.records import Execution, Order, Position, Settle
 from gmobot.emulator.tape import Trade
 
 OnExecution = Callable[[Execution], None]
-OnOrder = Callable[[Order, str], None]
+OnOrder = Callable[[Order, str, str], None]
+OnPosition = Callable[[Position, str], None]
 OnTrade = Callable[[Trade], None]
 
 
@@ -44,6 +48,7 @@ class Matcher:
         next_id: Callable[[], int],
         on_execution: OnExecution,
         on_order: OnOrder,
+        on_position: OnPosition,
         on_trade: OnTrade,
     ) -> None:
         """Make a matcher.
@@ -52,9 +57,10 @@ class Matcher:
             book: The symbol's book.
             ledger: Moves the money.
             assumptions: Stop trigger, news of MARKET orders.
-            next_id: Gives execution ids.
+            next_id: Gives ids of executions and positions.
             on_execution: Told of each fill, after balances moved.
-            on_order: Told of an order's news with the wire's ``msgType``.
+            on_order: Told of an order's news with the wire's ``msgType``, and why a change was refused, else "".
+            on_position: Told of a position's news with the wire's ``msgType``.
             on_trade: Told of each match that customers caused, for the public tape.
         """
         self._book = book
@@ -63,6 +69,7 @@ class Matcher:
         self._next_id = next_id
         self._on_execution = on_execution
         self._on_order = on_order
+        self._on_position = on_position
         self._on_trade = on_trade
 
     def plan(self, order: Order) -> Plan:
@@ -81,12 +88,8 @@ class Matcher:
         return plan
 
     def cost_uyen(self, order: Order) -> int:
-        """Return what a MARKET BUY would pay now, fees included."""
-        total = 0
-        for fill in self.plan(order).fills:
-            fee = self._ledger.fee_uyen(order.symbol, fill.price, fill.lots, maker=False)
-            total += self._ledger.notional_uyen(order.symbol, fill.price, fill.lots) + fee
-        return total
+        """Return what a MARKET order would pay, or need as margin, now, fees included."""
+        return self._ledger.cost_uyen(order, [(fill.price, fill.lots) for fill in self.plan(order).fills])
 
     def accept(self, order: Order, now_ns: int) -> None:
         """Take a valid new order."""
@@ -94,10 +97,12 @@ class Matcher:
         if order.execution_type == "STOP":
             order.status = "WAITING"
             self._book.stops.append(order)
-            self._on_order(order, "NOR")
+            self._announce(order)
         elif order.execution_type == "MARKET":
-            if self._assumptions.market_emits_new:
-                self._on_order(order, "NOR")
+            forced = order.order_type == "LOSSCUT"
+            if self._assumptions.losscut_emits_new if forced else self._assumptions.market_emits_new:
+                self._on_order(order, "NOR", "")
+            self._tell_reserved(order.settles)
             self._take(order, now_ns, leftover="EXPIRED_FAK")
         else:
             self._accept_limit(order, now_ns)
@@ -105,6 +110,33 @@ class Matcher:
     def cancel(self, order: Order, reason: str = "USER") -> None:
         """Take an order out of the book."""
         self._end(order, "CANCELED", reason, "COR")
+
+    def amend(self, order: Order, price: int, losscut: int, now_ns: int, *, refused: str = "") -> None:
+        """Move a working order to a new price, where it queues up anew; a refused change leaves the old order standing.
+
+        Args:
+            order: A resting LIMIT or waiting STOP.
+            price: Ticks.
+            losscut: Ticks, 0 for the default.
+            now_ns: Now.
+            refused: Why the change is refused; a post-only order that would take is refused here.
+        """
+        if not refused and order.time_in_force == "SOK" and self._would_take(order, price):
+            refused = "SOK_TAKER"
+        if refused:
+            self._on_order(order, "ROR", refused)
+            return
+        waits = order.execution_type == "STOP"
+        if not waits:
+            self._book.remove(order)
+        order.price, order.losscut = price, losscut
+        self._ledger.hold(order)
+        self._on_order(order, "ROR", "")
+        if waits:
+            return
+        self._take(order, now_ns, leftover="")
+        if order.open_lots:
+            self._book.rest(order)
 
     def tape(self, trade: Trade) -> None:
         """A trade of other participants: it may fill resting orders and fire stops."""
@@ -157,10 +189,24 @@ class Matcher:
         if order.time_in_force == "FOK" and plan.lots < order.lots:
             self._end(order, "EXPIRED", "EXPIRED_SELFTRADE" if plan.meets_own else "EXPIRED_FOK", "ER")
             return
-        self._on_order(order, "NOR")
+        self._announce(order)
         self._take(order, now_ns, leftover="EXPIRED_FAK" if order.time_in_force == "FAK" else "")
         if order.open_lots:
             self._book.rest(order)
+
+    def _would_take(self, order: Order, price: int) -> bool:
+        """Return whether a resting order would meet anything at another price."""
+        # Out of the book while it is asked: what rests hides the others' levels beyond it.
+        self._book.remove(order)
+        old, order.price = order.price, price
+        plan = self.plan(order)
+        order.price = old
+        self._book.restore(order)
+        return bool(plan.fills) or plan.meets_own
+
+    def _announce(self, order: Order) -> None:
+        self._on_order(order, "NOR", "")
+        self._tell_reserved(order.settles)
 
     def _take(self, order: Order, now_ns: int, *, leftover: str) -> None:
         while order.open_lots:
@@ -185,7 +231,7 @@ class Matcher:
             lots = self._fill(fill.maker, fill.price, payable, now_ns, maker=True, match_id=match_id)
             self._fill(order, fill.price, lots, now_ns, maker=False, match_id=match_id)
             if payable < fill.lots and order.active:
-                self._end(order, "CANCELED", "INSUFFICIENT_BALANCE", "COR")
+                self._end(order, "CANCELED", _short_of(order), "COR")
         if lots:
             self._on_trade(Trade(now_ns, order.side, fill.price, lots))
         return lots
@@ -195,23 +241,61 @@ class Matcher:
         if lots <= 0:
             return 0
         paid = self._ledger.affordable(order, ticks, lots, maker=maker)
-        if paid:
-            fee = self._ledger.fee_uyen(order.symbol, ticks, paid, maker=maker)
-            execution = Execution(self._next_id(), order, ticks, paid, fee, now_ns, order.executed + paid, match_id)
-            self._ledger.book(execution)
-            self._book.changes += 1
-            if not order.active:
-                self._book.remove(order)
-            self._on_execution(execution)
+        for position, part in self._parts(order, ticks, paid, now_ns) if paid else ():
+            self._execute(order, position, ticks, part, now_ns, maker=maker, match_id=match_id)
         if paid < lots:
-            self._end(order, "CANCELED", "INSUFFICIENT_BALANCE", "COR")
+            self._end(order, "CANCELED", _short_of(order), "COR")
         return paid
+
+    def _parts(self, order: Order, ticks: int, lots: int, now_ns: int) -> list[tuple[Position | None, int]]:
+        """Return a fill's share of each position: a new one, or the ones that a close order names, in its order."""
+        if not order.leverage:
+            return [(None, lots)]
+        if order.opens:
+            losscut, usual = order.losscut, default_losscut(order.side, ticks, self._assumptions.leverage)
+            protects = losscut and (losscut < ticks if order.side == "BUY" else losscut > ticks)
+            chosen = losscut if protects else usual
+            return [(Position(self._next_id(), order.account, order.symbol, order.side, ticks, lots, chosen, now_ns), lots)]
+        parts: list[tuple[Position | None, int]] = []
+        for settle in order.settles:
+            part = min(lots, settle.lots)
+            lots -= part
+            if part:
+                parts.append((settle.position, part))
+        return parts
+
+    def _execute(self, order: Order, position: Position | None, ticks: int, lots: int, now_ns: int, *, maker: bool, match_id: int) -> None:
+        ledger = self._ledger
+        closes = position if order.settles else None
+        if closes is not None and order.order_type == "LOSSCUT":
+            fee = ledger.losscut_fee_uyen(closes, lots)
+        else:
+            fee = ledger.fee_uyen(order, ticks, lots, maker=maker)
+        gain = ledger.loss_gain_uyen(closes, ticks, lots) if closes is not None else 0
+        execution = Execution(self._next_id(), order, ticks, lots, fee, now_ns, order.executed + lots, match_id, position, gain)
+        ledger.book(execution)
+        self._book.changes += 1
+        if not order.active:
+            self._book.remove(order)
+        self._on_execution(execution)
+        if position is not None:
+            self._on_position(position, "OPR" if closes is None else "UPR" if position.lots else "CPR")
 
     def _end(self, order: Order, status: str, reason: str, news: str) -> None:
         order.status, order.cancel_type = status, reason
         self._book.remove(order)
+        released = [settle for settle in order.settles if settle.held]
         self._ledger.hold(order)
-        self._on_order(order, news)
+        self._on_order(order, news, "")
+        self._tell_reserved(released)
+
+    def _tell_reserved(self, settles: list[Settle]) -> None:
+        for settle in settles:
+            self._on_position(settle.position, "UPR")
+
+
+def _short_of(order: Order) -> str:
+    return "INSUFFICIENT_MARGIN" if order.leverage else "INSUFFICIENT_BALANCE"
 
 
 def _opposite(side: str) -> str:

@@ -21,8 +21,9 @@ from gmobot.emulator.book import STREAM_LEVELS
 from gmobot.emulator.connection import ServerSocket
 from gmobot.emulator.exchange import Exchange
 from gmobot.emulator.faults import Fault, Faults
-from gmobot.emulator.ledger import Account, Execution, Order
+from gmobot.emulator.positions import position_frame, summary_frame
 from gmobot.emulator.public import ticker
+from gmobot.emulator.records import Account, Execution, Order, Position
 from gmobot.emulator.tape import Trade
 from gmobot.emulator.tokens import Tokens
 
@@ -34,6 +35,7 @@ _BOOK_REPEAT_SECONDS = 4.5
 _IDLE_CLOSE_SECONDS = 60.0
 _COMMAND_SECONDS = 1.0
 _REORDERED_SECONDS = 1.0
+_SUMMARY_SECONDS = 5.0
 
 Allows = Callable[[Account, str], bool]
 """Whether an account's key may use a channel."""
@@ -60,6 +62,7 @@ class Hub:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._grid())
             group.create_task(self._pings())
+            group.create_task(self._summaries())
 
     def open(self, client: str, account: Account | None, token: str = "") -> ServerSocket:
         """Open a socket; private ones belong to an account and a token."""
@@ -67,6 +70,14 @@ class Hub:
         self._sockets[socket] = None
         asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, self._drop_idle, socket)
         return socket
+
+    def subscribe(self, socket: ServerSocket, channel: str, symbol: str = "", option: str | None = None) -> None:
+        """Send a channel to a socket from now on; a second time only changes the option."""
+        socket.subscribed[channel, symbol] = option
+        socket.fresh.add(symbol)
+        self._subscribers.setdefault((channel, symbol, socket.account), {})[socket] = None
+        if channel == "positionSummaryEvents" and self.exchange.assumptions.summary_init:
+            self._send_summaries(socket, "INIT")
 
     def forget(self, socket: ServerSocket) -> None:
         """A socket was closed."""
@@ -116,15 +127,12 @@ class Hub:
                 return "ERR-5106 Invalid request parameter. symbol"
         elif not self._allows(socket.account, channel):
             return "ERR-5012 Authentication failed."
-        subscribers = self._subscribers.setdefault((channel, symbol, socket.account), {})
         if word == "subscribe":
             option = command.get("option")
-            socket.subscribed[channel, symbol] = option if isinstance(option, str) else None
-            socket.fresh.add(symbol)
-            subscribers[socket] = None
+            self.subscribe(socket, channel, symbol, option if isinstance(option, str) else None)
         else:
             socket.subscribed.pop((channel, symbol), None)
-            subscribers.pop(socket, None)
+            self._subscribers.get((channel, symbol, socket.account), {}).pop(socket, None)
         return None
 
     def _on_news(self, kind: str, *news: Any) -> None:  # noqa: ANN401
@@ -132,6 +140,8 @@ class Hub:
             self._on_trade(*news)
         elif kind == "execution":
             self._on_execution(*news)
+        elif kind == "position":
+            self._on_position(*news)
         else:
             self._on_order(*news)
 
@@ -157,11 +167,28 @@ class Hub:
         instrument = self.exchange.symbols[execution.order.symbol].instrument
         self._to_owner(execution.order.account, "executionEvents", wire.execution_frame(execution, instrument))
 
-    def _on_order(self, order: Order, news: str) -> None:
+    def _on_order(self, order: Order, news: str, refused: str) -> None:
         if not self._listeners("orderEvents", account=order.account):
             return
         instrument = self.exchange.symbols[order.symbol].instrument
-        self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument))
+        self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument, refused))
+
+    def _on_position(self, position: Position, news: str) -> None:
+        account = position.account
+        if self._listeners("positionEvents", account=account):
+            self._to_owner(account, "positionEvents", position_frame(self.exchange, position, news))
+        if self._listeners("positionSummaryEvents", account=account):
+            summary = summary_frame(self.exchange, account, position.symbol, position.side, "UPDATE")
+            self._to_owner(account, "positionSummaryEvents", summary)
+
+    def _send_summaries(self, socket: ServerSocket, news: str) -> None:
+        """Send the sums of all positions on one line, as they stand."""
+        account = socket.account
+        if account is None:
+            return
+        for symbol, side in account.totals:
+            frame = _encode(summary_frame(self.exchange, account, symbol, side, news))
+            self._post(socket, "positionSummaryEvents", frame, self.exchange.assumptions.event_seconds)
 
     def _to_owner(self, account: Account, channel: str, fields: dict[str, Any]) -> None:
         """Send a private event a moment later."""
@@ -248,6 +275,14 @@ class Hub:
         for socket in list(self._sockets):
             if socket.account is not None and self._tokens.owner(socket.token) is None:
                 socket.drop()
+
+    async def _summaries(self) -> None:
+        """Send position sums to those who asked for them on a clock."""
+        while True:
+            await asyncio.sleep(_SUMMARY_SECONDS)
+            for socket in list(self._sockets):
+                if socket.subscribed.get(("positionSummaryEvents", "")) == "PERIODIC":
+                    self._send_summaries(socket, "PERIODIC")
 
     def _drop_idle(self, socket: ServerSocket) -> None:
         """Close a socket that never asked for anything once its client is quiet: not even a ping for a minute."""

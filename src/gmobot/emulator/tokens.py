@@ -9,7 +9,7 @@ import random
 
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.emulator.exchange import Refusal
-from gmobot.emulator.ledger import Account
+from gmobot.emulator.records import Account
 
 _LIFETIME_NS = 3_600 * NS_PER_SECOND
 _MOST = 5

@@ -14,10 +14,12 @@ import msgspec
 from gmobot.clock import iso_utc
 from gmobot.core.instrument import Instrument, to_yen
 from gmobot.emulator.book import OrderBook
-from gmobot.emulator.ledger import Execution, Order
+from gmobot.emulator.records import Execution, Order, Position, Total
 from gmobot.emulator.tape import Trade
 from gmobot.venue.transport import Reply
 
+_BODY_STATUS = {"ERR-5003": 4, "ERR-5201": 5, "ERR-5202": 5}
+"""The body's ``status`` where it is neither 1 nor the caller's business."""
 _NO_TIME = frozenset({2, 4, 5})
 """Body statuses whose captured replies carry no ``responsetime``."""
 _JSON = {"Content-Type": "application/json"}
@@ -43,8 +45,9 @@ def success(data: Any, now_ns: int) -> Reply:  # noqa: ANN401
     return Reply(200, msgspec.json.encode(body | {"responsetime": iso_utc(now_ns)}), _JSON)
 
 
-def failure(code: str, text: str, now_ns: int, *, status: int = 1, http: int = 200) -> Reply:
-    """Return an error reply."""
+def failure(code: str, text: str, now_ns: int, *, status: int | None = None, http: int = 200) -> Reply:
+    """Return an error reply; without a ``status`` the body has the one of its code."""
+    status = _BODY_STATUS.get(code, 1) if status is None else status
     body: dict[str, Any] = {"status": status, "messages": [{"message_code": code, "message_string": text}]}
     if status not in _NO_TIME:
         body["responsetime"] = iso_utc(now_ns)
@@ -63,13 +66,13 @@ def order_row(order: Order, instrument: Instrument, *, with_cancel_type: bool) -
         "orderId": order.order_id,
         "symbol": order.symbol,
         "side": order.side,
-        "orderType": "NORMAL",
+        "orderType": order.order_type,
         "executionType": order.execution_type,
-        "settleType": "OPEN",
+        "settleType": order.settle_type,
         "size": number(instrument.size(order.lots)),
         "executedSize": number(instrument.size(order.executed)),
         "price": number(instrument.price(order.price)),
-        "losscutPrice": "0",
+        "losscutPrice": number(instrument.price(order.losscut)),
         "status": order.status,
         "timeInForce": order.time_in_force,
         "timestamp": iso_utc(order.at_ns),
@@ -85,12 +88,13 @@ def execution_row(execution: Execution, instrument: Instrument) -> dict[str, Any
     return {
         "executionId": execution.execution_id,
         "orderId": order.order_id,
+        **_position_id(execution),
         "symbol": order.symbol,
         "side": order.side,
-        "settleType": "OPEN",
+        "settleType": order.settle_type,
         "size": number(instrument.size(execution.lots)),
         "price": number(instrument.price(execution.ticks)),
-        "lossGain": "0",
+        "lossGain": number(to_yen(execution.loss_gain_uyen)),
         "fee": number(to_yen(execution.fee_uyen)),
         "timestamp": iso_utc(execution.at_ns),
     }
@@ -104,14 +108,15 @@ def execution_frame(execution: Execution, instrument: Instrument) -> dict[str, A
         "orderId": order.order_id,
         "executionId": execution.execution_id,
         "symbol": order.symbol,
-        "settleType": "OPEN",
+        "settleType": _stream_settle_type(order),
         "executionType": order.execution_type,
         "side": order.side,
+        **_position_id(execution),
         "executionPrice": number(instrument.price(execution.ticks)),
         "executionSize": number(instrument.size(execution.lots)),
         "orderTimestamp": iso_utc(order.at_ns),
         "executionTimestamp": iso_utc(execution.at_ns),
-        "lossGain": "0",
+        "lossGain": number(to_yen(execution.loss_gain_uyen)),
         "fee": number(to_yen(execution.fee_uyen)),
         "orderPrice": number(instrument.price(order.price)),
         "orderSize": number(instrument.size(order.lots)),
@@ -121,13 +126,13 @@ def execution_frame(execution: Execution, instrument: Instrument) -> dict[str, A
     }
 
 
-def order_frame(order: Order, kind: str, instrument: Instrument) -> dict[str, Any]:
-    """Return an ``orderEvents`` frame."""
+def order_frame(order: Order, kind: str, instrument: Instrument, refused: str = "") -> dict[str, Any]:
+    """Return an ``orderEvents`` frame; ``refused`` tells why a change was, with the old order standing."""
     frame: dict[str, Any] = {
         "channel": "orderEvents",
         "orderId": order.order_id,
         "symbol": order.symbol,
-        "settleType": "OPEN",
+        "settleType": _stream_settle_type(order),
         "executionType": order.execution_type,
         "side": order.side,
         "orderStatus": order.status,
@@ -135,13 +140,60 @@ def order_frame(order: Order, kind: str, instrument: Instrument) -> dict[str, An
         "orderPrice": number(instrument.price(order.price)),
         "orderSize": number(instrument.size(order.lots)),
         "orderExecutedSize": number(instrument.size(order.executed)),
-        "losscutPrice": "0",
+        "losscutPrice": number(instrument.price(order.losscut)),
         "timeInForce": order.time_in_force,
         "msgType": kind,
     }
-    if order.cancel_type is not None:
-        frame["cancelType"] = order.cancel_type
+    cancel_type = refused or ("CLOSED_ORDER" if order.position_gone else order.cancel_type)
+    if cancel_type:
+        frame["cancelType"] = cancel_type
     return frame
+
+
+def position_row(position: Position, lots: int, gain_uyen: int, leverage: int, instrument: Instrument) -> dict[str, Any]:
+    """Return a position as REST shows it.
+
+    Args:
+        position: Which.
+        lots: Its size; of one that is gone what the exchange is assumed to tell.
+        gain_uyen: What it would gain now.
+        leverage: Notional over margin.
+        instrument: Its symbol's.
+    """
+    return {
+        "positionId": position.position_id,
+        "symbol": position.symbol,
+        "side": position.side,
+        "size": number(instrument.size(lots)),
+        "orderdSize": number(instrument.size(position.reserved)),
+        "price": number(instrument.price(position.ticks)),
+        "lossGain": number(to_yen(gain_uyen)),
+        "leverage": str(leverage),
+        "losscutPrice": number(instrument.price(position.losscut)),
+        "timestamp": iso_utc(position.at_ns),
+    }
+
+
+def summary_row(key: tuple[str, str], total: Total, reserved: int, gain_uyen: int, instrument: Instrument) -> dict[str, Any]:
+    """Return all positions of a symbol and side as one row; the average price is rounded to a tick, halves up."""
+    symbol, side = key
+    average = (2 * total.cost + total.lots) // (2 * total.lots) if total.lots else 0
+    return {
+        "averagePositionRate": number(instrument.price(average)),
+        "positionLossGain": number(to_yen(gain_uyen)),
+        "side": side,
+        "sumOrderQuantity": number(instrument.size(reserved)),
+        "sumPositionQuantity": number(instrument.size(total.lots)),
+        "symbol": symbol,
+    }
+
+
+def _stream_settle_type(order: Order) -> str:
+    return "LOSS_CUT" if order.order_type == "LOSSCUT" else order.settle_type
+
+
+def _position_id(execution: Execution) -> dict[str, int]:
+    return {} if execution.position is None else {"positionId": execution.position.position_id}
 
 
 def trade_frame(symbol: str, trade: Trade, side: str, instrument: Instrument) -> dict[str, Any]:
