@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta, timezone
+from functools import lru_cache
 from typing import Protocol
 
 NS_PER_SECOND = 1_000_000_000
@@ -45,8 +46,13 @@ class SystemClock:
 def iso_utc(ns: int) -> str:
     """Format nanoseconds since the epoch as ISO 8601 UTC with milliseconds and ``Z``."""
     seconds, rest = divmod(ns, NS_PER_SECOND)
-    text = datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
-    return f"{text}.{rest // NS_PER_MS:03d}Z"
+    return f"{_iso_second(seconds)}.{rest // NS_PER_MS:03d}Z"
+
+
+@lru_cache(maxsize=1024)
+def _iso_second(seconds: int) -> str:
+    """Return one second's text; many stamps share it."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_iso_utc(text: str) -> int:

@@ -116,11 +116,10 @@ class Traffic(RuleBasedStateMachine):
         self.desk = Desk(clock=LoopClock(), accounts=accounts, assumptions=assumptions, listed=listed)
         self.running = asyncio.create_task(self.desk.exchange.run())
         for account in accounts.values():
-            token = self.desk.api.tokens.create(account)
-            socket = self.desk.api.hub.open("local", account, token)
+            socket = self.desk.api.hub.open("local", account)
+            socket.commanded = True
             for channel in CHANNELS:
-                socket.client = f"{account.name} {channel}"  # an address of its own: one command a second each
-                await socket.send(json.dumps({"command": "subscribe", "channel": channel}))
+                self.desk.api.hub.subscribe(socket, channel)
             self.sockets.append(socket)
 
     @rule(who=st.sampled_from(NAMES), path=st.sampled_from(("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder")), body=ORDER)

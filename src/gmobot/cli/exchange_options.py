@@ -124,6 +124,9 @@ def assumptions(texts: list[str]) -> Assumptions:
         name, _, value = text.partition("=")
         if name not in known:
             raise ConfigError(f"--assume {text}: there is no such assumption; there are: {', '.join(known)}")
+        if isinstance(known[name], frozenset):
+            values[name] = [part for part in value.split(",") if part]
+            continue
         by_name = FeeRounding.__members__ if isinstance(known[name], FeeRounding) else {}
         values[name] = by_name.get(value.upper(), value)
     try:

@@ -37,6 +37,8 @@ class Assumptions:
         visibility_seconds: Time from acceptance until queries show an order and its fills.
         auth_status: Body ``status`` of authentication failures.
         bad_token_http: HTTP status of a handshake with a bad token.
+        token_end_cuts_socket: Whether an open private socket is cut when its token expires or is revoked.
+        maintenance_http: HTTP status of ERR-5201 and ERR-5202.
         leverage: Notional over margin; 2 for individuals.
         valuation: What positions are valued at and losscuts watch: ``last`` (trade price) or ``quote`` (the best price a
             close would take).
@@ -66,8 +68,6 @@ class Assumptions:
         third_tier: Whether there is a third tier of request allowances.
         fee_amount_key: Name of the amount in rows of exchangeFee/history.
         fee_cursor_key: Name of the cursor beside them.
-        token_end_cuts_socket: Whether an open private socket is cut when its token expires or is revoked.
-        maintenance_http: HTTP status of ERR-5201 and ERR-5202.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -89,6 +89,8 @@ class Assumptions:
     visibility_seconds: float = 0.0
     auth_status: int = 1
     bad_token_http: int = 401
+    token_end_cuts_socket: bool = False
+    maintenance_http: int = 200
     leverage: int = 2
     valuation: Literal["last", "quote"] = "last"
     hedge_margin: Literal["sum", "max"] = "sum"
@@ -117,5 +119,3 @@ class Assumptions:
     third_tier: bool = True
     fee_amount_key: str = "amount"
     fee_cursor_key: str = "nextCursor"
-    token_end_cuts_socket: bool = False
-    maintenance_http: int = 200

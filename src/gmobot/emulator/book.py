@@ -12,7 +12,7 @@ from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 from heapq import merge
-from itertools import islice, takewhile
+from itertools import islice
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, Product
 from gmobot.emulator.records import Order
@@ -82,6 +82,7 @@ class OrderBook:
         self._unit_uyen, self._min_lots, self._max_lots = instrument.unit_uyen, instrument.min_lots, instrument.max_lots
         self._salt = _mix(seed * 1_000_003 + sum(map(ord, instrument.symbol)))
         self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
+        self._step = 1
         self._trades = 0
         self._cells: dict[int, tuple[int, int, tuple[int, int, bool]]] = {}
         self._real: dict[str, list[tuple[int, int]]] | None = None
@@ -110,6 +111,9 @@ class OrderBook:
         spread = max(1, ticks * self.shape.spread_ppm // 1_000_000)
         ask = ticks if side == "BUY" else ticks + spread
         self._best = {"SELL": ask, "BUY": max(1, ask - spread)}
+        # The width of a cell is a rung of a ladder, so that levels stay where they are while the price moves.
+        rung: float = 2.0 ** (round(4 * math.log2(ticks)) / 4)
+        self._step = max(1, round(rung * self.shape.gap_ppm / (1_000_000 * _CELLS_A_LEVEL)))
         self._trades += 1
         self._taken.clear()
 
@@ -125,9 +129,7 @@ class OrderBook:
 
     def rest(self, order: Order) -> None:
         """Put an order behind what stands at its price."""
-        sign = 1 if order.side == "SELL" else -1
-        ahead = takewhile(lambda level: sign * level[0] <= sign * order.price, self._others(order.side))
-        order.queue_ahead = sum(lots for price, lots in ahead if price == order.price)
+        order.queue_ahead = self._lots_at(order.side, order.price)
         self._ranks += 1
         order.rank = self._ranks
         self.restore(order)
@@ -193,10 +195,9 @@ class OrderBook:
         if not best:
             return
         direction = 1 if side == "SELL" else -1
-        step = self._step()
+        step = self._step
         cell = best // step
-        # The touch is thin: the smaller of two draws.
-        yield best, min(self._cell(cell, step)[1], self._cell(cell + direction, step)[1])
+        yield self._touch(side)
         for _ in range(2 * _CELLS_A_LEVEL * REST_LEVELS):
             price, lots, occupied = self._cell(cell, step)
             if price < 1:
@@ -205,10 +206,24 @@ class OrderBook:
                 yield price, lots
             cell += direction
 
-    def _step(self) -> int:
-        """Return the width of a cell: a rung of a ladder, so that levels stay where they are while the price moves."""
-        rung: float = 2.0 ** (round(4 * math.log2(self.last)) / 4)
-        return max(1, round(rung * self.shape.gap_ppm / (1_000_000 * _CELLS_A_LEVEL)))
+    def _touch(self, side: str) -> tuple[int, int]:
+        """Return the best made-up level: a thin one, the smaller of two draws."""
+        best, step = self._best[side], self._step
+        cell = best // step
+        return best, min(self._cell(cell, step)[1], self._cell(cell + (1 if side == "SELL" else -1), step)[1])
+
+    def _lots_at(self, side: str, price: int) -> int:
+        """Return the others' lots at a price that no opposite order reaches, without walking there."""
+        direction, best = (1 if side == "SELL" else -1), self._best[side]
+        if self._real is not None:
+            lots = dict(self._real[side]).get(price, 0)
+        elif not best or direction * price <= direction * best:
+            lots = self._touch(side)[1] if price == best and best else 0
+        else:
+            step = self._step
+            level, lots, occupied = self._cell(price // step, step)
+            lots = lots if occupied and level == price else 0
+        return max(0, lots - self._taken.get((side, price), 0))
 
     def _cell(self, cell: int, step: int) -> tuple[int, int, bool]:
         """Return price and size of the level in a stretch of prices, and whether there is one; it lives for a few trades."""

@@ -13,6 +13,7 @@ import ipaddress
 from dataclasses import dataclass
 from enum import StrEnum
 from fnmatch import fnmatchcase
+from functools import lru_cache
 
 from gmobot.errors import ConfigError
 
@@ -62,6 +63,7 @@ _NEEDED = (
 )
 
 
+@lru_cache(maxsize=256)
 def needed(place: str) -> Permission | None:
     """Return the permission that a path or channel asks for; ``ws-auth`` asks for none."""
     return next((permission for pattern, permission in _NEEDED if fnmatchcase(place, pattern)), None)

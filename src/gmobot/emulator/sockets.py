@@ -34,8 +34,8 @@ _PRIVATE = ("executionEvents", "orderEvents", "positionEvents", "positionSummary
 _BOOK_REPEAT_SECONDS = 4.5
 _IDLE_CLOSE_SECONDS = 60.0
 _COMMAND_SECONDS = 1.0
-_SUMMARY_SECONDS = 5.0
 _REORDERED_SECONDS = 1.0
+_SUMMARY_SECONDS = 5.0
 
 Allows = Callable[[Account, str], bool]
 """Whether an account's key may use a channel."""
@@ -70,6 +70,14 @@ class Hub:
         self._sockets[socket] = None
         asyncio.get_running_loop().call_later(_IDLE_CLOSE_SECONDS, self._drop_idle, socket)
         return socket
+
+    def subscribe(self, socket: ServerSocket, channel: str, symbol: str = "", option: str | None = None) -> None:
+        """Send a channel to a socket from now on; a second time only changes the option."""
+        socket.subscribed[channel, symbol] = option
+        socket.fresh.add(symbol)
+        self._subscribers.setdefault((channel, symbol, socket.account), {})[socket] = None
+        if channel == "positionSummaryEvents" and self.exchange.assumptions.summary_init:
+            self._send_summaries(socket, "INIT")
 
     def forget(self, socket: ServerSocket) -> None:
         """A socket was closed."""
@@ -119,17 +127,12 @@ class Hub:
                 return "ERR-5106 Invalid request parameter. symbol"
         elif not self._allows(socket.account, channel):
             return "ERR-5012 Authentication failed."
-        subscribers = self._subscribers.setdefault((channel, symbol, socket.account), {})
         if word == "subscribe":
             option = command.get("option")
-            socket.subscribed[channel, symbol] = option if isinstance(option, str) else None
-            socket.fresh.add(symbol)
-            subscribers[socket] = None
-            if channel == "positionSummaryEvents" and self.exchange.assumptions.summary_init:
-                self._send_summaries(socket, "INIT")
+            self.subscribe(socket, channel, symbol, option if isinstance(option, str) else None)
         else:
             socket.subscribed.pop((channel, symbol), None)
-            subscribers.pop(socket, None)
+            self._subscribers.get((channel, symbol, socket.account), {}).pop(socket, None)
         return None
 
     def _on_news(self, kind: str, *news: Any) -> None:  # noqa: ANN401
@@ -159,10 +162,14 @@ class Hub:
                 self._post(socket, "trades", maker)
 
     def _on_execution(self, execution: Execution) -> None:
+        if not self._listeners("executionEvents", account=execution.order.account):
+            return
         instrument = self.exchange.symbols[execution.order.symbol].instrument
         self._to_owner(execution.order.account, "executionEvents", wire.execution_frame(execution, instrument))
 
     def _on_order(self, order: Order, news: str, refused: str) -> None:
+        if not self._listeners("orderEvents", account=order.account):
+            return
         instrument = self.exchange.symbols[order.symbol].instrument
         self._to_owner(order.account, "orderEvents", wire.order_frame(order, news, instrument, refused))
 
@@ -181,7 +188,7 @@ class Hub:
             return
         for symbol, side in account.totals:
             frame = _encode(summary_frame(self.exchange, account, symbol, side, news))
-            socket.deliver_later(self.exchange.assumptions.event_seconds, "positionSummaryEvents", frame)
+            self._post(socket, "positionSummaryEvents", frame, self.exchange.assumptions.event_seconds)
 
     def _to_owner(self, account: Account, channel: str, fields: dict[str, Any]) -> None:
         """Send a private event a moment later."""
@@ -264,6 +271,11 @@ class Hub:
                 if socket.spoke_at is not None:
                     socket.ping()
 
+    def _drop_tokenless(self) -> None:
+        for socket in list(self._sockets):
+            if socket.account is not None and self._tokens.owner(socket.token) is None:
+                socket.drop()
+
     async def _summaries(self) -> None:
         """Send position sums to those who asked for them on a clock."""
         while True:
@@ -271,11 +283,6 @@ class Hub:
             for socket in list(self._sockets):
                 if socket.subscribed.get(("positionSummaryEvents", "")) == "PERIODIC":
                     self._send_summaries(socket, "PERIODIC")
-
-    def _drop_tokenless(self) -> None:
-        for socket in list(self._sockets):
-            if socket.account is not None and self._tokens.owner(socket.token) is None:
-                socket.drop()
 
     def _drop_idle(self, socket: ServerSocket) -> None:
         """Close a socket that never asked for anything once its client is quiet: not even a ping for a minute."""
