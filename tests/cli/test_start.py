@@ -84,7 +84,9 @@ def test_a_command_line_that_makes_no_sense_is_exit_2(cli: Cli, arguments: list[
     assert cli(*arguments, config=False).code == 2
 
 
-@pytest.mark.parametrize("command", ["run", "backtest", "exchange", "status", "pause", "halt", "flatten", "resume", "config", "audit"])
+@pytest.mark.parametrize(
+    "command", ["run", "backtest", "exchange", "status", "pause", "halt", "flatten", "resume", "doctor", "config", "audit"]
+)
 def test_every_command_explains_itself(cli: Cli, command: str) -> None:
     outcome = cli(command, "--help", config=False)
     assert outcome.code == 0

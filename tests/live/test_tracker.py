@@ -117,6 +117,26 @@ async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: d
     await bench.close()
 
 
+@pytest.mark.parametrize("word", [{"type": OrderType.UNKNOWN}, {"time_in_force": TimeInForce.UNKNOWN}], ids=["type", "time in force"])
+async def test_an_order_told_in_words_nobody_knows_is_ours_if_all_else_fits(bench: Bench, word: dict[str, Any]) -> None:
+    await bench.open()
+    await unknown(bench)
+    bench.rest.orders_there = {1: order(1, **word)}
+    await bench.tracker.resolve()
+    assert bench.books.is_ours(1), "concluding that it is absent would send it twice"
+    await bench.close()
+
+
+async def test_a_status_nobody_knows_ends_no_order(bench: Bench) -> None:
+    await bench.open()
+    await unknown(bench)
+    bench.rest.orders_there = {1: order(1, status=OrderStatus.UNKNOWN)}
+    await bench.tracker.resolve()
+    await bench.tracker.refresh(every=True)
+    assert state_of(bench) == "working"
+    await bench.close()
+
+
 async def test_a_stop_at_another_trigger_is_not_adopted(bench: Bench) -> None:
     await bench.open()
     await unknown(bench, **STOP)

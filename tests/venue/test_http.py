@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import socket
+import ssl
+import subprocess
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Self
 
 import aiohttp
@@ -180,6 +184,97 @@ async def test_a_proxy_from_the_environment_is_used_for_requests_and_streams_ali
             await transport.connect("/ws/public/v1", timeout=1.0)
         assert [request.split(b" ", 2)[:2] for request in proxy.requests] == [[b"CONNECT", b"exchange.invalid:443"]] * 2
         await transport.close()
+
+
+class Tunnels:
+    """A proxy that knows CONNECT only, and leads every name to one port of this machine."""
+
+    def __init__(self, port: int) -> None:
+        self._port = port
+        self.asked: list[bytes] = []
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self.url = f"http://someone:password@127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._port)
+        await asyncio.gather(_pour(reader, there_writer), _pour(there_reader, writer), return_exceptions=True)
+
+
+async def _pour(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    try:
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    finally:
+        writer.close()
+
+
+def certificate(folder: Path) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A certificate for a name that is not ours, and trust in it; made anew, so that no key lies about."""
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        pytest.skip("openssl is not installed: no certificate for the proxy's tunnel")
+    key, chain = str(folder / "key.pem"), str(folder / "chain.pem")
+    names = ["-subj", "/CN=api.coin.z.com", "-addext", "subjectAltName=DNS:api.coin.z.com"]
+    made = [openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2", *names]
+    subprocess.run([*made, "-keyout", key, "-out", chain], check=True, capture_output=True, timeout=30)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(chain, key)
+    return server, ssl.create_default_context(cafile=chain)
+
+
+async def test_a_proxy_carries_requests_and_streams_to_the_exchanges_own_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server_tls, trust = certificate(tmp_path)
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if request.path == "/public/v1/status":
+            return web.Response(text='{"status":0,"data":{"status":"OPEN"}}')
+        ws = web.WebSocketResponse()
+        await ws.prepare(request)
+        await ws.send_str("through the tunnel")
+        await ws.close()
+        return ws
+
+    app = web.Application()
+    app.router.add_get("/{any:.*}", handle)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=server_tls).start()
+    for name in ("NO_PROXY", "no_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    async with Tunnels(runner.addresses[0][1]) as proxy:
+        monkeypatch.setenv("https_proxy", proxy.url)
+        transport = HttpTransport("https://api.coin.z.com", "wss://api.coin.z.com", trust=trust)
+        for _ in range(3):
+            assert (await transport.request(Request("GET", "/public/v1/status"), Timeouts())).status == 200
+        socket = await transport.connect("/ws/public/v1", timeout=5.0)
+        assert await socket.receive() == "through the tunnel"
+        await socket.close()
+        assert [head.split(b" ", 2)[:2] for head in proxy.asked] == [[b"CONNECT", b"api.coin.z.com:443"]], "one tunnel, kept and reused"
+        assert all(b"Proxy-Authorization: Basic" in head for head in proxy.asked)
+        doubting = HttpTransport("https://api.coin.z.com")
+        assert await outcome(doubting, asked("GET"), Timeouts()) is NotSent
+        assert "password" not in repr(vars(doubting)["_session"])
+        for opened in (transport, doubting):
+            await opened.close()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("exempt", ["api.coin.z.com", "*", ".z.com"])
+def test_a_name_exempt_from_the_proxy_is_reached_without(monkeypatch: pytest.MonkeyPatch, exempt: str) -> None:
+    monkeypatch.setenv("https_proxy", "http://127.0.0.1:1")
+    assert HttpTransport("https://api.coin.z.com")._proxy == "http://127.0.0.1:1"
+    monkeypatch.setenv("no_proxy", exempt)
+    assert HttpTransport("https://api.coin.z.com")._proxy is None
+    assert HttpTransport("http://api.coin.z.com")._proxy is None
 
 
 class SocketServer:

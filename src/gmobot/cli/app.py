@@ -81,6 +81,14 @@ def exchange(
 
 
 @app.command()
+def doctor(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Check configuration, keys, clock, exchange and streams; never an order. Exit 6 when something is wrong."""
+    from gmobot.cli.doctor import doctor as examine
+
+    raise typer.Exit(examine(config, as_json=as_json))
+
+
+@app.command()
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
     """Show where the running daemon stands."""
     from gmobot.cli.control import show_status

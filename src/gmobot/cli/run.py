@@ -72,6 +72,12 @@ def run_daemon(path: Path, *, debug: bool) -> int:
         return 1
 
 
+def addresses(config: Config) -> tuple[str, str]:
+    """Return where the exchange is: for requests, and for sockets."""
+    default_rest, default_ws = _PRODUCTION if config.environment is Environment.PRODUCTION else _EMULATOR
+    return config.venue.rest_url or default_rest, config.venue.ws_url or default_ws
+
+
 def load_programs(config: Config) -> dict[str, Program]:
     """Load and compile every instrument's strategy."""
     return {instrument.symbol: load_strategy(instrument.strategy, instrument.params) for instrument in config.instruments}
@@ -134,8 +140,7 @@ async def _run(
 
 async def _links(config: Config, credentials: Credentials | None, telemetry: Telemetry) -> tuple[Links, list[Transport]]:
     clock, seed = SystemClock(), random.Random()
-    default_rest, default_ws = _PRODUCTION if config.environment is Environment.PRODUCTION else _EMULATOR
-    real = HttpTransport(config.venue.rest_url or default_rest, config.venue.ws_url or default_ws)
+    real = HttpTransport(*addresses(config))
     timeouts = Timeouts(config.venue.connect_timeout_seconds, config.venue.reply_timeout_seconds)
 
     def observe(record: RequestRecord) -> None:

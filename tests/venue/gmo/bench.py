@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from gmobot.secrets import Secret
@@ -115,17 +115,24 @@ class Tokens(GmoRest):
 class Bench:
     """One stream under test and all it touches."""
 
-    def __init__(self, *, symbols: tuple[str, ...] = ("BTC",), seed: int = 1) -> None:
+    def __init__(
+        self,
+        *,
+        symbols: tuple[str, ...] = ("BTC",),
+        seed: int = 1,
+        public: Mapping[str, Any] | None = None,
+        private: Mapping[str, Any] | None = None,
+    ) -> None:
         self.clock = VirtualClock()
         self.sockets = Sockets(self.clock)
         self.rest = Tokens(self.clock)
         self.pacer = CommandPacer(self.clock)
         self.seen: list[StreamEvent] = []
-        backoff = Backoff(1.0, 8.0)
-        self.public = PublicStream(
-            self.sockets, self.clock, self.pacer, symbols=symbols, seed=random.Random(seed), backoff=backoff, silence_seconds=15.0
-        )
-        self.private = PrivateStream(self.sockets, self.rest, self.clock, self.pacer, seed=random.Random(seed), backoff=backoff)
+        common: dict[str, Any] = {"seed": random.Random(seed), "backoff": Backoff(1.0, 8.0)}
+        watched: dict[str, Any] = {"symbols": symbols, "silence_seconds": 15.0} | dict(public or {})
+        self.public = PublicStream(self.sockets, self.clock, self.pacer, **common, **watched)
+        common["seed"] = random.Random(seed)
+        self.private = PrivateStream(self.sockets, self.rest, self.clock, self.pacer, **common, **(private or {}))
 
     @property
     def socket(self) -> FakeSocket:

@@ -27,7 +27,7 @@ from gmobot.venue.models import (
     Side,
     TimeInForce,
 )
-from gmobot.venue.transport import Reply, ReplyLost
+from gmobot.venue.transport import Reply, ReplyLost, Request
 
 from ..exchange import CREDENTIALS
 from ..virtual import VirtualClock, run_virtually
@@ -128,6 +128,7 @@ def test_fees_are_read_page_by_page() -> None:
     found, transport = answered(lambda rest: rest.exchange_fees(ONE_DAY, ONE_DAY), *pages)
     assert [entry.amount_jpy for entry in found] == [Decimal(123), Decimal(7)]
     assert (found[0].kind, found[0].symbol, found[0].at_ns) == ("LEVERAGE_FEE", "BTC_JPY", parse_iso_utc("2026-06-15T21:01:23.456Z"))
+    assert found[0].fields == {key: value for key, value in FEE.items() if key != "new"}
     first = "/v1/account/exchangeFee/history?fromDate=20260615&toDate=20260615&count=100"
     assert transport.targets() == [first, f"{first}&cursor=abc"]
 
@@ -148,8 +149,15 @@ def test_a_fee_history_nobody_foresaw_is_no_answer_and_not_empty(data: object) -
 
 
 def test_a_cursor_that_leads_in_circles_is_no_answer() -> None:
+    asked: list[Request] = []
+
+    def again(request: Request) -> Reply:
+        asked.append(request)
+        return said({"list": [FEE], "cursor": "same"})
+
     with pytest.raises(Unavailable, match="without end"):
-        answered(lambda rest: rest.exchange_fees(ONE_DAY, ONE_DAY), said({"list": [FEE], "cursor": "same"}))
+        answered(lambda rest: rest.exchange_fees(ONE_DAY, ONE_DAY), again)
+    assert len(asked) == 2
 
 
 def test_more_than_seven_days_of_fees_are_asked_in_weeks() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
 from gmobot.venue.gmo.streams import Stream
-from gmobot.venue.models import Book, Execution, OrderStatus, OrderUpdate, Print, StreamNotice
+from gmobot.venue.models import Book, Execution, OrderStatus, OrderUpdate, Print, StreamEvent, StreamNotice
 from gmobot.venue.transport import HandshakeRefused
 
 from ..virtual import run_virtually
@@ -233,6 +233,26 @@ def test_a_key_without_permission_never_counts_as_up(after: float) -> None:
         assert len(bench.sockets.opened) > 3
 
     on_bench("private", script)
+
+
+@pytest.mark.parametrize("frame", [{"error": "ERR-5012 no"}, {"error": "ERR-5201 MAINTENANCE"}])
+def test_a_stream_cancelled_in_the_moment_it_breaks_ends(frame: dict[str, str]) -> None:
+    async def main() -> None:
+        bench = Bench()
+        told: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def sink(event: StreamEvent) -> None:
+            if not told.done():
+                told.set_result(None)
+
+        running = asyncio.create_task(bench.private.run(sink))
+        bench.sockets.on_open = lambda socket: socket.say(frame)
+        await told
+        running.cancel()
+        await asyncio.wait({running}, timeout=60)
+        assert running.cancelled()
+
+    run_virtually(main())
 
 
 def test_events_are_translated_and_duplicates_passed_on() -> None:

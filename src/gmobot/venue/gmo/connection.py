@@ -9,9 +9,9 @@ Source: reference/gmo-coin-api.md §3.3, §7.1, §8.3.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from random import Random
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -209,18 +209,10 @@ class Stream:
         self._pending = list(self._wanted())
         self._subscribe_now.set()
         self._malformed_told = False
-        failure = ""
         try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._subscribe(socket, sink))
-                group.create_task(self._keep())
-                group.create_task(self._watch(socket))
-                group.create_task(self._receive(socket, sink))
-        except* (Dropped, SocketClosed, VenueError) as errors:
-            failure = str(errors.exceptions[0])
+            await _until_one_fails(self._subscribe(socket, sink), self._keep(), self._watch(socket), self._receive(socket, sink))
         finally:
             await socket.close()
-        raise Dropped(failure)
 
     async def _subscribe(self, socket: Socket, sink: Sink) -> None:
         while True:
@@ -290,3 +282,20 @@ class Stream:
             self.reconnects += 1
         self.connected = False
         sink(StreamNotice(stream=self.name, state="down", detail=why))
+
+
+async def _until_one_fails(*work: Coroutine[Any, Any, None]) -> None:
+    """Run all of it until something raises, end the rest, and raise that.
+
+    Not a task group: one that is cancelled in the very moment a child fails tells of the failure only, and a
+    stream that was to end would connect again.
+    """
+    tasks = [asyncio.create_task(part) for part in work]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -19,7 +19,7 @@ from gmobot.errors import Category, NotSent
 
 PENALTY_SECONDS: Final = 2.0
 """How long nothing leaves after the exchange said "too many"; bots in the field wait about as long."""
-TIERS: Final = {1: 20.0, 2: 30.0, 3: 50.0}
+_TIERS: Final = {1: 20.0, 2: 30.0, 3: 50.0}
 """Private requests a second by tier; the third is in the newest documentation only."""
 _RESERVE: Final = 0.3
 """Share of the burst kept for what reduces risk; half of it is kept from reads only."""
@@ -118,10 +118,9 @@ class RateLimiter:
         self._public = _below(public_per_second, clock, reserve=0.0)
 
     def set_tier(self, tier: int) -> None:
-        """Keep to what the exchange allows an account of this tier; of one nobody knows, to the nearest below."""
-        limit = TIERS[max((known for known in TIERS if known <= tier), default=1)]
+        """Keep to what the exchange allows an account of this tier."""
         for bucket in (self._private_get, self._private_post):
-            bucket.set_limit(*_shares(limit))
+            bucket.set_limit(*_shares(tier_limit(tier)))
 
     def bucket(self, method: str, *, private: bool) -> Bucket:
         """Return the bucket a request draws from."""
@@ -133,6 +132,11 @@ class RateLimiter:
     def waited_seconds(self) -> float:
         """Seconds requests have waited here so far."""
         return self._private_get.waited_seconds + self._private_post.waited_seconds + self._public.waited_seconds
+
+
+def tier_limit(tier: int) -> float:
+    """Return how many requests a second a tier allows; of one nobody knows, what the nearest below does."""
+    return _TIERS[max((known for known in _TIERS if known <= tier), default=1)]
 
 
 def _below(limit: float, clock: Clock, *, reserve: float = _RESERVE) -> Bucket:

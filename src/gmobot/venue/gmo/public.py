@@ -31,7 +31,7 @@ class PublicEndpoints(Requester):
     async def server_time_ns(self) -> int:
         """Return the latest stamp of the exchange's own clock, after asking it; 0 if it never told one."""
         await self.status()
-        return self._server_clock.stamped_ns
+        return self.server_stamped_ns
 
     async def ticker(self, symbol: str) -> Ticker:
         """Return last price and quotes of one symbol."""

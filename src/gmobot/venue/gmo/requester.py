@@ -150,6 +150,11 @@ class Requester:
         """The exchange's clock minus ours, as far as replies prove it; added to every request's timestamp."""
         return self._server_clock.offset_ns
 
+    @property
+    def server_stamped_ns(self) -> int:
+        """The latest moment of the exchange's clock that a reply told, 0 before the first."""
+        return self._server_clock.stamped_ns
+
     def waiting_at_most(self, seconds: float) -> Self:
         """Return a view of this client that refuses to send rather than wait longer for the rate limit.
 
