@@ -32,8 +32,8 @@ FAULTS = (
     Fault(
         "a fee's sign",
         "src/gmobot/core/ledger.py",
-        "    ledger.cash_uyen += received - fee_uyen\n",
-        "    ledger.cash_uyen += received + fee_uyen\n",
+        "    ledger.cash_uyen -= fee_uyen\n",
+        "    ledger.cash_uyen += fee_uyen\n",
         ("tests/core/test_ledger.py", "tests/backtest/test_simulate.py"),
     ),
     Fault(
@@ -53,19 +53,40 @@ FAULTS = (
     Fault(
         "look-ahead: a decision fills at the close it was made on",
         "src/gmobot/backtest/loop.py",
-        "                price = buy_at(book, s, bar.open, lots, slippage)\n",
-        "                price = buy_at(book, s, bars[i - 1].close, lots, slippage)\n",
+        "                if lots != 0:\n                    price = trade_at(book, s, bar.open, lots, slippage)\n",
+        "                if lots != 0:\n                    price = trade_at(book, s, bars[i - 1].close, lots, slippage)\n",
         ("tests/backtest/test_simulate.py", "tests/backtest/test_common_domain.py"),
     ),
     Fault(
         "a blind retry of a write whose reply was lost",
-        "src/gmobot/venue/gmo/rest.py",
+        "src/gmobot/venue/gmo/requester.py",
         "            reply = await self._transport.request(request, self._timeouts)\n",
         "            try:\n"
         "                reply = await self._transport.request(request, self._timeouts)\n"
         "            except ReplyLost:\n"
         "                reply = await self._transport.request(request, self._timeouts)\n",
         ("tests/venue/gmo/test_rest.py", "tests/venue/test_against_emulator.py"),
+    ),
+    Fault(
+        "days without a bar that cost no leverage fee",
+        "src/gmobot/backtest/loop.py",
+        "        fee = leverage_fee(book.position, last_close, day - r.day, s)\n",
+        "        fee = leverage_fee(book.position, last_close, 1, s)\n",
+        ("tests/backtest/test_leverage.py",),
+    ),
+    Fault(
+        "a short position's stop looked for below the price",
+        "src/gmobot/backtest/fills.py",
+        "    if stop <= 0 or bar.high < stop or 0 < bar.open <= target:\n",
+        "    if stop <= 0 or bar.low > stop or 0 < bar.open <= target:\n",
+        ("tests/backtest/test_leverage.py",),
+    ),
+    Fault(
+        "a body of PUT and DELETE that is signed",
+        "src/gmobot/venue/gmo/auth.py",
+        '    text = f"{timestamp_ms}{method}{path}".encode() + signed_body\n',
+        '    text = f"{timestamp_ms}{method}{path}".encode() + body\n',
+        ("tests/venue/gmo/test_auth.py",),
     ),
     Fault(
         "an unknown code taken for a refusal",
