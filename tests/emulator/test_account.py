@@ -123,11 +123,12 @@ def test_the_volume_of_the_week_and_what_the_day_leaves() -> None:
         await desk.placed("LIMIT", "SELL", "0.01", PRICE + 1_000)
         await desk.opened("BUY", "0.1")
         assert (await desk.close(desk.positions[0], "0.1"))["status"] == 0
+        await desk.opened("SELL", "0.1")
         data = (await desk.private("GET", "/v1/account/tradingVolume"))["data"]
-        assert (data["jpyVolume"], data["tierLevel"]) == ("2199999", 1)
+        assert (data["jpyVolume"], data["tierLevel"]) == ("3199999", 1)
         assert data["limit"] == [
             {"symbol": "BTC", "todayLimitBuySize": "99.98", "todayLimitSellSize": "99.99", "takerFee": "0.0005", "makerFee": "-0.0001"},
-            {"symbol": "BTC/JPY" if slash else SYMBOL, "todayLimitOpenSize": "2999.9", "takerFee": "0", "makerFee": "0"},
+            {"symbol": "BTC/JPY" if slash else SYMBOL, "todayLimitOpenSize": "2999.8", "takerFee": "0", "makerFee": "0"},
         ]
         await asyncio.sleep(5 * 86_400.0)
         data = (await desk.private("GET", "/v1/account/tradingVolume"))["data"]

@@ -120,6 +120,16 @@ def test_a_post_only_order_that_would_take_stays_where_it_is() -> None:
     virtual(scenario)
 
 
+def test_a_refused_change_costs_no_place_in_the_queue() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        first, second = [await desk.placed("LIMIT", "BUY", "0.01", PRICE - 77, "SOK") for _ in range(2)]
+        assert (await _change(desk, first, str(PRICE + 3_000)))["status"] == 0
+        assert [order.order_id for order in desk.book.resting("BUY")] == [first, second]
+
+    virtual(scenario)
+
+
 def test_the_band_may_refuse_a_change_by_an_event_only() -> None:
     async def scenario() -> None:
         desk = Desk(assumptions=Assumptions(change_band_in_reply=False))

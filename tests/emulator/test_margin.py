@@ -286,12 +286,13 @@ def test_fee_history_is_asked_by_trading_day_and_paged_by_a_cursor() -> None:
         assert len(rest["list"]) == 1
         assert "next" not in rest
         assert len((await ask("fromDate=20250103&toDate=20250103"))["data"]["list"]) == 1
+        assert (await ask("fromDate=20241227&toDate=20250102"))["status"] == 0, "seven days"
         for query in (
             "",
             "fromDate=2025",
             "fromDate=20251399",
             "fromDate=20250102&toDate=20250101",
-            "fromDate=20241225&toDate=20250102",
+            "fromDate=20241226&toDate=20250102",
             "fromDate=20250110",
             "fromDate=20250102&count=101",
             "fromDate=20250102&cursor=x",
@@ -370,6 +371,11 @@ def test_opening_orders_are_cancelled_by_a_call_and_a_deposit_meets_it() -> None
         assert (await desk.margin())["marginCallStatus"] == "NORMAL"
         await asyncio.sleep(30 * HOUR)
         assert len(desk.positions) == 1
+        desk.move(PRICE - 1_900_000)
+        await asyncio.sleep(18 * HOUR)
+        assert (await desk.margin())["marginCallStatus"] == "MARGIN_CALL", "a day that is met does not excuse the next"
+        await asyncio.sleep(25 * HOUR)
+        assert not desk.positions
 
     _overnight(scenario, jpy="510000")
 

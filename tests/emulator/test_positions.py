@@ -255,6 +255,16 @@ def test_an_order_carries_its_losscut_price_into_the_position() -> None:
     virtual(scenario)
 
 
+def test_a_losscut_price_that_a_better_fill_has_passed_gives_way_to_the_default() -> None:
+    async def scenario() -> None:
+        desk, _ = await _desk()
+        desk.quote(PRICE - 500_000)
+        assert (await desk.lever("LIMIT", "BUY", "0.01", PRICE - 10, losscutPrice="9900000"))["status"] == 0
+        assert [position.losscut for position in desk.positions] == [(PRICE - 500_000) * 3 // 4]
+
+    virtual(scenario)
+
+
 def test_a_losscut_price_may_be_tightened_and_loosened_if_so_assumed() -> None:
     async def scenario(loosen: bool) -> None:
         desk, socket = await _desk(assumptions=Assumptions(losscut_may_loosen=loosen))
@@ -326,6 +336,18 @@ def test_position_sums_are_told_at_first_on_change_and_on_a_clock() -> None:
         found = [(f["msgType"], f["side"]) for f in await frames(socket, 16.0)]
         assert found[0] == ("INIT", "SELL")
         assert found[1:] in ([("PERIODIC", "SELL")] * 3, [("PERIODIC", "SELL")] * 4), "every five seconds"
+        running.cancel()
+
+    virtual(scenario)
+
+
+def test_position_sums_come_on_a_clock_only_where_asked_and_at_first_unless_assumed_otherwise() -> None:
+    async def scenario() -> None:
+        desk = LeverageDesk(assumptions=Assumptions(summary_init=False))
+        running = asyncio.create_task(desk.api.run())
+        await desk.opened("BUY", "0.1")
+        socket = await desk.private_socket("positionSummaryEvents")
+        assert await frames(socket, 16.0) == []
         running.cancel()
 
     virtual(scenario)

@@ -69,10 +69,14 @@ class Forced:
     def _reached(self, tried: set[int]) -> Position | None:
         """Return a position whose losscut price the market has reached."""
         value = self._ledger.margins.valuation
-        for positions in self._ledger.positions.values():
+        for symbol, positions in self._ledger.positions.items():
+            if not positions:
+                continue
+            long_at, short_at = value(symbol, "BUY"), value(symbol, "SELL")
             for position in positions.values():
-                ticks = value(position.symbol, position.side) if position.position_id not in tried else 0
-                if ticks and (ticks <= position.losscut if position.side == "BUY" else ticks >= position.losscut):
+                cut = position.losscut
+                reached = 0 < long_at <= cut if position.side == "BUY" else short_at >= cut
+                if reached and position.position_id not in tried:
                     return position
         return None
 
