@@ -130,6 +130,18 @@ def test_a_market_of_files_trades_what_the_files_have(market_data: Path, tmp_pat
         build(options(market=str(tmp_path / "none.jsonl")))
 
 
+@pytest.mark.parametrize("speed", [1.0, 1_000.0])
+def test_two_hours_of_an_archive_are_past_and_the_rest_is_played_whatever_the_speed(speed: float, market_data: Path) -> None:
+    file = market_data / "gmo/trades/BTC/2024/07/20240705_BTC.csv.gz"
+    exchange = build(options(market=str(file), speed=speed)).exchange
+    exchange.start()
+    market = exchange.symbols["BTC"]
+    rest, at_ns = 0, exchange.clock.now_ns()
+    while (event := market.source.next(at_ns)) is not None:
+        rest, at_ns = rest + 1, event.at_ns
+    assert 100 < len(market.tape) < rest / 5
+
+
 def test_assumptions_are_changed_by_name() -> None:
     changed = assumptions(
         ["reply_seconds=0", "private_per_second=1000", "fee_rounding=floor", "stop_trigger=quote", "available_reserves=false"]

@@ -34,7 +34,7 @@ from gmobot.errors import ConfigError, DataError
 DEFAULT_SYMBOLS = ("BTC", "BTC_JPY")
 _DEFAULT_KEY, _DEFAULT_BALANCES = "emulator-key:emulator-secret", {"JPY": "10000000", "BTC": "0.5"}
 _HISTORY_SECONDS = 7_200.0
-"""How much of an archive lies in the past when it starts to play, so that a client can warm up."""
+"""How much of an archive's tape lies in the past when it starts to play, so that a client can warm up."""
 _BUSY_TRADES, _QUIET_TRADES = 2.0, 0.5
 _ACCOUNT_FORM = "--account: write KEY:SECRET:JPY=10000000,BTC=0.5, and after it :may=order+cancel or :from=127.0.0.1 to restrict the key"
 _ARCHIVE_NAME = re.compile(r"\d{8}_(\w+)\.csv(\.gz)?")
@@ -65,7 +65,7 @@ def markets(market: str, symbols: str | None, *, speed: float, seed: int) -> Mar
             raise DataError(f"{path}: no orderbooks or trades of a known symbol in it")
         return {symbol: _with(symbol, lambda i: RecordedMarket(i, path, playback=playback)) for symbol in chosen}
     return {
-        symbol: _with(symbol, lambda i: ArchiveMarket(i, path, history_seconds=_HISTORY_SECONDS, playback=playback))
+        symbol: _with(symbol, lambda i: ArchiveMarket(i, path, history_seconds=_HISTORY_SECONDS / speed, playback=playback))
         for symbol in _chosen(symbols) or _archived(path)
     }
 

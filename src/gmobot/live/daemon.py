@@ -42,6 +42,8 @@ T = TypeVar("T")
 _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 5.0
+_TIER_SECONDS = 3_600.0
+_TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
 
 
@@ -261,7 +263,7 @@ class Daemon:
         work: list[Coroutine[None, None, None]] = [stream.run(self._intake.take) for stream in self.streams]
         work += [self._intake.pump(), self._run_loop(), self._watch_exchange(), self._repair_loop()]
         if self._reconciler is not None:
-            work.append(self._reconcile_loop(self._reconciler))
+            work += [self._reconcile_loop(self._reconciler), self._watch_tier()]
         for desk in self.desks.values():
             work += [desk.decisions.run(), desk.trader.run(), self._close_bars(desk)]
         return work
@@ -381,6 +383,17 @@ class Daemon:
                 self._intake.reconcile.set()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
             await asyncio.sleep(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS)
+
+    async def _watch_tier(self) -> None:
+        """Keep the rate limiter at what the exchange allows this account: the tier changes once a week."""
+        while True:
+            try:
+                await self.account_rest.trading_volume()
+            except VenueError as error:
+                log.warning("the account's tier is not known", error=str(error))
+                await asyncio.sleep(_TIER_RETRY_SECONDS)
+            else:
+                await asyncio.sleep(_TIER_SECONDS)
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:

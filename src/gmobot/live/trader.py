@@ -306,6 +306,7 @@ class SymbolTrader:
             size=instrument.size(place.lots),
             price=instrument.price(place.price) if place.price else None,
             time_in_force=tif,
+            urgent=place.purpose is not Purpose.ENTRY,
         )
         started = self._clock.monotonic()
         outcome = await self._send(intent, request)
