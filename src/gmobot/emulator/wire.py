@@ -22,6 +22,8 @@ _BODY_STATUS = {"ERR-5003": 4, "ERR-5201": 5, "ERR-5202": 5}
 """The body's ``status`` where it is neither 1 nor the caller's business."""
 _NO_TIME = frozenset({2, 4, 5})
 """Body statuses whose captured replies carry no ``responsetime``."""
+_CANCEL_TYPED = frozenset({"CANCELLING", "CANCELED", "EXPIRED"})
+"""The order statuses that come with a ``cancelType`` (§5.7)."""
 _JSON = {"Content-Type": "application/json"}
 
 
@@ -77,8 +79,9 @@ def order_row(order: Order, instrument: Instrument, *, with_cancel_type: bool) -
         "timeInForce": order.time_in_force,
         "timestamp": iso_utc(order.at_ns),
     }
-    if with_cancel_type and order.cancel_type is not None:
-        row["cancelType"] = order.cancel_type
+    if with_cancel_type and order.status in _CANCEL_TYPED:
+        # Only its owner's request leaves an order CANCELLING for a while.
+        row["cancelType"] = order.cancel_type or "USER"
     return row
 
 
