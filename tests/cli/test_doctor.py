@@ -108,11 +108,15 @@ def examined(
     credentials: Credentials | None = CREDENTIALS,
     skew_seconds: float = 0.0,
     chosen: Config | None = None,
+    rules: Any = None,
 ) -> dict[str, Finding]:
     """Return the findings by name; whatever happens, no order comes of it."""
 
     async def main() -> list[Finding]:
         api = emulated(VirtualClock())
+        if rules is not None:
+            options: dict[str, Any] = {"keys": {KEY: rules}}
+            api = ExchangeApi(api.exchange, **options)
         alive = asyncio.create_task(api.run())
         transport = Planted(api)
         plant(transport, api)
@@ -230,6 +234,25 @@ def test_a_wrong_secret_is_found_by_all_that_needs_it() -> None:
     assert found["public_stream"].state == "ok"
 
 
+LACKING = [
+    ("order", {"permission_open"}),
+    ("close", {"permission_close"}),
+    ("assets", {"authentication", "balances"}),
+    ("positions", {"positions"}),
+    ("orders", {"private_stream"}),
+    ("executions", {"private_stream"}),
+]
+
+
+@pytest.mark.parametrize(("permission", "lines"), LACKING)
+def test_a_key_that_lacks_a_permission_of_the_emulators(permission: str, lines: set[str]) -> None:
+    keys = pytest.importorskip("gmobot.emulator.keys", reason="this emulator's keys may do everything")
+    rules = keys.KeyRules(frozenset(keys.Permission) - {keys.Permission(permission)})
+    found = examined(lambda transport, api: transport.answers.clear(), rules=rules)
+    assert {name for name, finding in found.items() if finding.state == "failed"} == lines
+    assert {found[name].category for name in lines} == {"auth"}
+
+
 def test_leverage_looks_at_the_position_channels_too() -> None:
     chosen = config(instruments=[{"symbol": "BTC_JPY", "product": "leverage"}])
     found = examined(chosen=chosen)
@@ -293,6 +316,16 @@ def test_a_missing_key_is_found_where_orders_are_to_be_sent(cli: Cli, tmp_path: 
     cli.config = REPO / "configs" / "default.yaml"
     _, found = lines(cli)
     assert (found["secrets"]["state"], found["exchange_status"]["category"]) == ("ok", "network")
+
+
+@pytest.mark.usefixtures("nowhere")
+def test_a_key_saved_as_something_else_is_found(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cli.config = REPO / "configs" / "demo.yaml"
+    keys(tmp_path, monkeypatch)
+    (tmp_path / "gmo_api_key").write_bytes("emulator-key".encode("utf-16"))
+    _, found = lines(cli)
+    assert (found["secrets"]["state"], found["secrets"]["category"]) == ("failed", "config")
+    assert found["authentication"]["state"] == "skipped"
 
 
 @pytest.mark.usefixtures("nowhere")

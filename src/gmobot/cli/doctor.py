@@ -43,7 +43,11 @@ def check_secrets(config: Config) -> tuple[Finding, Credentials | None]:
         return Finding("secrets", "failed", f"{error.filename}: {error.strerror}", "config", advice), None
     if key is None or secret is None:
         return _missing(config, SecretName.API_KEY if key is None else SecretName.API_SECRET), None
-    credentials = Credentials(key.value, secret.value)
+    try:
+        credentials = Credentials(key.value, secret.value)
+    except ConfigError as error:
+        advice = f"look at {key.source} and {secret.source}"
+        return Finding("secrets", "failed", str(error), "config", advice), None
     open_to_all = [found for found in (key, secret) if found.warning and not _is_environment(found)]
     if open_to_all:
         detail = "; ".join(found.warning or "" for found in open_to_all)

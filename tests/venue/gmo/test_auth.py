@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from gmobot.errors import ConfigError
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import Credentials, signature, signed_headers
 
@@ -30,3 +31,11 @@ def test_headers_carry_key_time_and_signature() -> None:
 
 def test_credentials_never_show_themselves() -> None:
     assert "example" not in f"{CREDENTIALS} {CREDENTIALS!r}"
+
+
+@pytest.mark.parametrize("bad", [b"", b"two words", b"line\nbreak", b"\xff\xfeutf-16", "キー".encode(), b"tab\t", b"nul\x00"])
+def test_what_no_key_holds_is_found_before_anything_is_sent(bad: bytes) -> None:
+    for key, secret in ((bad, b"good"), (b"good", bad)):
+        with pytest.raises(ConfigError) as raised:
+            Credentials(Secret(key), Secret(secret))
+        assert not bad or repr(bad)[2:-1] not in str(raised.value)

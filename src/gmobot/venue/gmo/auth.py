@@ -10,16 +10,29 @@ from __future__ import annotations
 
 import hmac
 from dataclasses import dataclass
+from typing import Final
 
+from gmobot.errors import ConfigError
 from gmobot.secrets import Secret
+
+_PRINTABLE: Final = range(0x21, 0x7F)
 
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """An API key and its secret. Neither ever appears in a repr."""
+    """An API key and its secret. Neither ever appears in a repr.
+
+    Raises:
+        ConfigError: One of them holds what no key does: a file that was saved as something else than plain text.
+    """
 
     key: Secret
     secret: Secret
+
+    def __post_init__(self) -> None:
+        for name, secret in (("API key", self.key), ("API secret", self.secret)):
+            if not secret.reveal() or any(byte not in _PRINTABLE for byte in secret.reveal()):
+                raise ConfigError(f"the {name} is empty, or holds blanks or characters no key has; save it as plain text in one line")
 
 
 def signature(credentials: Credentials, *, timestamp_ms: int, method: str, path: str, body: bytes = b"") -> str:
