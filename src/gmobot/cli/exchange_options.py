@@ -65,7 +65,7 @@ def markets(market: str, symbols: str | None, *, speed: float, seed: int) -> Mar
             raise DataError(f"{path}: no orderbooks or trades of a known symbol in it")
         return {symbol: _with(symbol, lambda i: RecordedMarket(i, path, playback=playback)) for symbol in chosen}
     return {
-        symbol: _with(symbol, lambda i: ArchiveMarket(i, path, history_seconds=_HISTORY_SECONDS / speed, playback=playback))
+        symbol: _with(symbol, lambda i: ArchiveMarket(i, path, history_seconds=_HISTORY_SECONDS, playback=playback))
         for symbol in _chosen(symbols) or _archived(path)
     }
 
