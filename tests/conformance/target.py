@@ -169,10 +169,10 @@ async def emulator(*, read_only: bool = False, **stage: Any) -> AsyncIterator[Ta
 
 
 @asynccontextmanager
-async def production(keys: tuple[str, str]) -> AsyncIterator[Target]:
-    """Yield the real exchange."""
+async def production(keys: tuple[str, str], host: str = PRODUCTION) -> AsyncIterator[Target]:
+    """Yield the real exchange, or whoever is at another address, treated like it."""
     async with aiohttp.ClientSession() as session:
-        target = Target(session, PRODUCTION, stage=None, read_only=True, keys=keys)
+        target = Target(session, host, stage=None, read_only=True, keys=keys)
         try:
             yield target
         finally:
