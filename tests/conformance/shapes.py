@@ -22,6 +22,11 @@ def moment(value: object) -> bool:
     return isinstance(value, str) and _MOMENT.fullmatch(value) is not None
 
 
+def percent(value: object) -> bool:
+    """A number as a string with exactly one decimal (§5.1)."""
+    return isinstance(value, str) and re.fullmatch(r"-?\d+\.\d", value) is not None
+
+
 def number(value: object) -> bool:
     """A JSON number without a fraction."""
     return type(value) is int

@@ -7,7 +7,6 @@ of the exchange is due when it is over.
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Sequence
 from decimal import Decimal
 from ipaddress import ip_network
@@ -32,6 +31,7 @@ MIDDLES = {"BTC": Decimal(10_000_000), "XRP": Decimal(220), "BTC_JPY": Decimal(1
 _BALANCES = {"JPY": Decimal(10_000_000), "BTC": Decimal(1), "XRP": Decimal(1_000)}
 _SIZES = {"BTC": LEVEL_SIZE, "XRP": "500", "BTC_JPY": LEVEL_SIZE, "ETH_JPY": "5"}
 _STEP = Decimal("0.0001")
+_START_NS = 1_781_060_400_000_000_000  # 2026-06-10T03:00:00Z, a Wednesday noon in Tokyo
 _FAST: dict[str, Any] = {"reply_seconds": 0.0, "event_seconds": 0.0, "private_per_second": 10_000, "public_per_second": 10_000}
 
 
@@ -45,13 +45,13 @@ class SkippingLoop(asyncio.SelectorEventLoop):
 
 
 class _LoopClock:
-    """The clock of the loop that runs it."""
+    """The clock of the loop that runs it, from a fixed moment on: no case depends on the hour at which it is played."""
 
     def __init__(self) -> None:
-        self._start_ns = time.time_ns() - int(asyncio.get_running_loop().time() * 1e9)
+        self._begun = self.monotonic()
 
     def now_ns(self) -> int:
-        return self._start_ns + int(self.monotonic() * 1e9)
+        return _START_NS + int((self.monotonic() - self._begun) * 1e9)
 
     def monotonic(self) -> float:
         return asyncio.get_running_loop().time()

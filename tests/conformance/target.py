@@ -125,12 +125,16 @@ class Target:
 
     async def command(self, stream: Stream, **command: str) -> None:
         """Send a command as soon as the limit of an address allows it."""
-        if self._commanded:
+        self.spoken.update({command.get("channel", "")} - {""})
+        await self.say(stream, json.dumps(command))
+
+    async def say(self, stream: Stream, text: str) -> None:
+        """Send any text as soon as the limit allows it; an emulator has then dealt with it."""
+        # The real exchange remembers the case before this one.
+        if self._commanded or self._stage is None:
             await self.pause(COMMAND_SECONDS)
         self._commanded = True
-        if "channel" in command:
-            self.spoken.add(command["channel"])
-        await stream.send(json.dumps(command))
+        await stream.send(text)
         if self._stage is not None:
             await stream.ping()
             await self._answered(stream)
@@ -169,10 +173,12 @@ async def emulator(*, read_only: bool = False, **stage: Any) -> AsyncIterator[Ta
 
 
 @asynccontextmanager
-async def production(keys: tuple[str, str]) -> AsyncIterator[Target]:
-    """Yield the real exchange."""
-    async with aiohttp.ClientSession() as session:
-        target = Target(session, PRODUCTION, stage=None, read_only=True, keys=keys)
+async def production(
+    keys: tuple[str, str], host: str = PRODUCTION, *, connector: aiohttp.BaseConnector | None = None
+) -> AsyncIterator[Target]:
+    """Yield the real exchange, or whoever is at another address or behind a connector, treated like it."""
+    async with aiohttp.ClientSession(connector=connector) as session:
+        target = Target(session, host, stage=None, read_only=True, keys=keys)
         try:
             yield target
         finally:

@@ -19,6 +19,8 @@ from gmobot.emulator.public import PublicApi
 
 _CASES = all_cases()
 _READING = chosen(_CASES, production=True, keys=True)
+_NOBODY = "127.0.0.1:1"
+"""Where these tests look for the real exchange: should a guard be broken, nothing leaves this machine."""
 _CODE = re.compile(r"ERR-\d+")
 
 
@@ -96,7 +98,7 @@ def _books(target: Target) -> object:
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
 def test_the_real_exchange_is_sent_nothing_but_get(method: str) -> None:
     async def work() -> None:
-        async with production(("key", "secret")) as target:
+        async with production(("key", "secret"), _NOBODY) as target:
             with pytest.raises(NotReadOnlyError):
                 await target.send(method, "/private/v1/order")
 
@@ -105,7 +107,7 @@ def test_the_real_exchange_is_sent_nothing_but_get(method: str) -> None:
 
 def test_towards_the_real_exchange_every_way_to_change_something_is_shut() -> None:
     async def work() -> None:
-        async with production(("key", "secret")) as target:
+        async with production(("key", "secret"), _NOBODY) as target:
             customer = target.customer
             for write in (
                 customer.order("MARKET", "BUY", "0.01"),

@@ -167,7 +167,7 @@ async def bad_channel(t: Target) -> None:
 @case(834, "§7.1", "what is no JSON is an error frame", production=PUBLIC)
 async def bad_text(t: Target) -> None:
     stream = await t.connect()
-    await stream.send("subscribe please")
+    await t.say(stream, "subscribe please")
     assert await stream.error() == "ERR-5106 Invalid request parameter."
 
 
