@@ -57,7 +57,9 @@ def exchange(
     faults: Annotated[Optional[Path], typer.Option(help="YAML list of faults to arm.")] = None,  # noqa: UP045
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9755,
-    account: Annotated[Optional[list[str]], typer.Option(help="KEY:SECRET:JPY=…,BTC=…[:may=…][:from=…]")] = None,  # noqa: UP045
+    account: Annotated[
+        Optional[list[str]], typer.Option(help="Key, secret and `JPY=…,BTC=…`, joined by colons; then `may=…` and `from=…`.")
+    ] = None,  # noqa: UP045
     assume: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE: another guess where GMO Coin says nothing.")] = None,  # noqa: UP045
     tls: Annotated[Optional[Path], typer.Option(help="Serve HTTPS as api.coin.z.com; certificates go to this folder.")] = None,  # noqa: UP045
 ) -> None:
