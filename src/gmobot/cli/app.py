@@ -58,8 +58,8 @@ def exchange(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9755,
     account: Annotated[
-        Optional[list[str]], typer.Option(help="Key, secret and `JPY=…,BTC=…`, joined by colons; then `may=…` and `from=…`.")
-    ] = None,  # noqa: UP045
+        list[str] | None, typer.Option(help="Key, secret and `JPY=…,BTC=…`, joined by colons; then `may=…` and `from=…`.")
+    ] = None,
     assume: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE: another guess where GMO Coin says nothing.")] = None,  # noqa: UP045
     tls: Annotated[Optional[Path], typer.Option(help="Serve HTTPS as api.coin.z.com; certificates go to this folder.")] = None,  # noqa: UP045
 ) -> None:
