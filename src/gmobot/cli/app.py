@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -38,7 +38,7 @@ def run(config: ConfigOption = DEFAULT_CONFIG, debug: DebugOption = False) -> No
 @app.command()
 def backtest(
     config: ConfigOption = DEFAULT_CONFIG,
-    data: Annotated[Optional[Path], typer.Option("--data", help="Bars or trade archive; default is the config's.")] = None,  # noqa: UP045
+    data: Annotated[Path | None, typer.Option("--data", help="Bars or trade archive; default is the config's.")] = None,
     jit: Annotated[bool, typer.Option("--jit/--no-jit", help="Compiled, or plain Python for breakpoints.")] = True,  # noqa: FBT002
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
@@ -51,17 +51,17 @@ def backtest(
 @app.command()
 def exchange(
     market: Annotated[str, typer.Option(help="`synthetic`, a trade archive (file or folder), or recorded frames (*.jsonl).")] = "synthetic",
-    symbols: Annotated[Optional[str], typer.Option(help="BTC,BTC_JPY,… or `all`.")] = None,  # noqa: UP045
+    symbols: Annotated[str | None, typer.Option(help="BTC,BTC_JPY,… or `all`.")] = None,
     speed: Annotated[float, typer.Option(help="How many times faster the tape plays.", min=0.01, max=1000)] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the synthetic market and the faults.")] = 1,
-    faults: Annotated[Optional[Path], typer.Option(help="YAML list of faults to arm.")] = None,  # noqa: UP045
+    faults: Annotated[Path | None, typer.Option(help="YAML list of faults to arm.")] = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 9755,
     account: Annotated[
         list[str] | None, typer.Option(help="Key, secret and `JPY=…,BTC=…`, joined by colons; then `may=…` and `from=…`.")
     ] = None,
-    assume: Annotated[Optional[list[str]], typer.Option(help="NAME=VALUE: another guess where GMO Coin says nothing.")] = None,  # noqa: UP045
-    tls: Annotated[Optional[Path], typer.Option(help="Serve HTTPS as api.coin.z.com; certificates go to this folder.")] = None,  # noqa: UP045
+    assume: Annotated[list[str] | None, typer.Option(help="NAME=VALUE: another guess where GMO Coin says nothing.")] = None,
+    tls: Annotated[Path | None, typer.Option(help="Serve HTTPS as api.coin.z.com; certificates go to this folder.")] = None,
 ) -> None:
     """Run the GMO Coin emulator."""
     from gmobot.cli.exchange import ExchangeOptions, run_exchange
@@ -178,7 +178,7 @@ def audit_tail(
 @audit_app.command("search")
 def audit_search(
     text: Annotated[str, typer.Argument(help="What must occur in a value: an order id, a reason, a symbol.")] = "",
-    event: Annotated[Optional[str], typer.Option(help="Only events of this name.")] = None,  # noqa: UP045
+    event: Annotated[str | None, typer.Option(help="Only events of this name.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     count: CountOption = 100,
     as_json: JsonOption = False,  # noqa: FBT002
