@@ -22,10 +22,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from benchmarks.common import row
 from gmobot.cli.rules import recorded_instrument
 from gmobot.clock import SystemClock
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.market import SyntheticMarket
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.venue.transport import Request
 
 KEY, SECRET = "bench-key", "bench-secret"

@@ -19,9 +19,9 @@ from gmobot.backtest.simulate import simulate
 from gmobot.clock import NS_PER_SECOND
 from gmobot.core.compiled import uncompiled
 from gmobot.core.ledger import apply_buy, apply_sell
-from gmobot.emulator.exchange import Exchange, NewOrder, account
+from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
+from gmobot.emulator.engine.records import Order
 from gmobot.emulator.market import QuietMarket
-from gmobot.emulator.records import Order
 from gmobot.history.synthetic import synthetic_bars
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import DecisionCore, Desired, Program

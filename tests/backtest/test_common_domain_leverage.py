@@ -28,7 +28,7 @@ from gmobot.core.ledger import apply_buy, apply_leverage_fee, apply_sell
 from gmobot.core.margin import losscut_price
 from gmobot.core.records import BAR
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import Exchange, NewOrder, account
+from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
 from gmobot.emulator.market import QuietMarket
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Desired, Program

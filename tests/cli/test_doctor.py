@@ -19,8 +19,8 @@ from tests.venue.virtual import VirtualClock, run_virtually
 from gmobot.cli.preflight import Finding, Preflight
 from gmobot.clock import NS_PER_SECOND
 from gmobot.config import Config
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.errors import NotSent
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import Credentials
@@ -246,7 +246,7 @@ LACKING = [
 
 @pytest.mark.parametrize(("permission", "lines"), LACKING)
 def test_a_key_that_lacks_a_permission_of_the_emulators(permission: str, lines: set[str]) -> None:
-    keys = pytest.importorskip("gmobot.emulator.keys", reason="this emulator's keys may do everything")
+    keys = pytest.importorskip("gmobot.emulator.protocol.keys", reason="this emulator's keys may do everything")
     rules = keys.KeyRules(frozenset(keys.Permission) - {keys.Permission(permission)})
     found = examined(lambda transport, api: transport.answers.clear(), rules=rules)
     assert {name for name, finding in found.items() if finding.state == "failed"} == lines

@@ -22,7 +22,7 @@ from gmobot.cli.exchange_options import assumptions, default_account, parse_acco
 from gmobot.cli.rules import SYMBOLS, recorded_instrument
 from gmobot.core.instrument import FeeRounding, Product
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.keys import Permission
+from gmobot.emulator.protocol.keys import Permission
 from gmobot.errors import ConfigError, DataError
 
 SERVED = {symbol: recorded_instrument(symbol) for symbol in ("BTC", "BTC_JPY", "ETH")}

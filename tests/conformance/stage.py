@@ -14,11 +14,11 @@ from typing import Any
 
 from gmobot.cli.rules import recorded_instrument
 from gmobot.core.instrument import UYEN_PER_YEN
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import Exchange, account
-from gmobot.emulator.keys import KeyRules, Permission
+from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.market import QuietMarket
+from gmobot.emulator.protocol.api import ExchangeApi
+from gmobot.emulator.protocol.keys import KeyRules, Permission
 from gmobot.emulator.server import EmulatorServer
 from gmobot.venue.models import Book, PriceLevel, Print, Side
 

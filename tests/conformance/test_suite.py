@@ -14,8 +14,8 @@ from tests.conformance.stage import SkippingLoop
 from tests.conformance.target import NotReadOnlyError, Target, emulator, production
 
 import gmobot.emulator
-from gmobot.emulator.private import PrivateApi
-from gmobot.emulator.public import PublicApi
+from gmobot.emulator.protocol.private import PrivateApi
+from gmobot.emulator.protocol.public import PublicApi
 
 _CASES = all_cases()
 _READING = chosen(_CASES, production=True, keys=True)
@@ -35,7 +35,7 @@ def _run(work: Callable[[], Awaitable[None]]) -> None:
 def _given_codes() -> set[str]:
     """Return every code that stands in the emulator's source, comments left out."""
     found: set[str] = set()
-    for path in Path(gmobot.emulator.__file__).parent.glob("*.py"):
+    for path in Path(gmobot.emulator.__file__).parent.rglob("*.py"):
         found.update(_CODE.findall("".join(re.findall(r'"(?:[^"\n]*)"', path.read_text(encoding="utf-8")))))
     return found
 

@@ -16,14 +16,14 @@ from gmobot.cli.app import app
 from gmobot.cli.exchange import ExchangeOptions, build
 from gmobot.cli.exchange_options import assumptions, parse_account
 from gmobot.cli.rules import recorded_instrument
-from gmobot.emulator.admin import ENDPOINTS, PREFIX
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.faults import Fault
-from gmobot.emulator.keys import Permission
-from gmobot.emulator.maintenance import Maintenance
-from gmobot.emulator.recording import read_recording
-from gmobot.emulator.tape import Trade
+from gmobot.emulator.market.recording import read_recording
+from gmobot.emulator.market.tape import Trade
+from gmobot.emulator.protocol.admin import ENDPOINTS, PREFIX
+from gmobot.emulator.protocol.api import ExchangeApi
+from gmobot.emulator.protocol.keys import Permission
+from gmobot.emulator.protocol.maintenance import Maintenance
 
 TEXT = (Path(__file__).resolve().parents[2] / "docs/emulator.md").read_text(encoding="utf-8")
 

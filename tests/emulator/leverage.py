@@ -6,7 +6,7 @@ from typing import Any
 
 from tests.emulator.support import KEY, PRICE, Desk, btc_jpy, customer
 
-from gmobot.emulator.records import Position
+from gmobot.emulator.engine.records import Position
 
 SYMBOL = "BTC_JPY"
 

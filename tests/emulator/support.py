@@ -12,13 +12,13 @@ from decimal import Decimal
 from typing import Any, TypeVar
 
 from gmobot.core.instrument import Instrument, Product
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.engine.exchange import Exchange, account
+from gmobot.emulator.engine.records import Account
 from gmobot.emulator.faults import Faults
 from gmobot.emulator.market import Market, QuietMarket
 from gmobot.emulator.memory import MemoryTransport
-from gmobot.emulator.records import Account
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.venue.models import Print, Side
 from gmobot.venue.transport import Reply, Request, Socket, Timeouts
 

@@ -12,8 +12,8 @@ from tests.emulator.support import KEY, PRICE, START_NS, Desk, btc_jpy, code, cu
 
 from gmobot.core.instrument import UYEN_PER_YEN
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.checks import Refusal
-from gmobot.emulator.days import trading_week
+from gmobot.emulator.engine.checks import Refusal
+from gmobot.emulator.engine.days import trading_week
 
 FROM = "fromTimestamp=2025-01-01T00:00:00.000Z"
 

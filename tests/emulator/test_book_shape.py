@@ -14,9 +14,9 @@ import pytest
 
 from gmobot.cli.rules import SYMBOLS, recorded_instrument, start_price
 from gmobot.core.instrument import Instrument
-from gmobot.emulator import wire
-from gmobot.emulator.book import STREAM_LEVELS, OrderBook
-from gmobot.emulator.synthetic import SyntheticMarket, SyntheticShape
+from gmobot.emulator.engine.book import STREAM_LEVELS, OrderBook
+from gmobot.emulator.market.synthetic import SyntheticMarket, SyntheticShape
+from gmobot.emulator.protocol import wire
 
 START_NS = 1_735_689_600_000_000_000
 
@@ -89,8 +89,8 @@ def test_levels_stay_where_they_are_while_the_price_moves_a_little() -> None:
 
 
 def test_spot_and_leverage_of_one_asset_move_together_whatever_the_speed() -> None:
-    from gmobot.emulator.playback import Playback
-    from gmobot.emulator.synthetic import PricePath
+    from gmobot.emulator.market.playback import Playback
+    from gmobot.emulator.market.synthetic import PricePath
 
     shape = SyntheticShape()
     path, playback = PricePath(shape, seed=3, asset="BTC"), Playback(20.0)

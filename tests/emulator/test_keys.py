@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.emulator.support import KEY, PRICE, Desk, code, frames, virtual
 
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.keys import KeyRules, Permission, needed
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
+from gmobot.emulator.protocol.keys import KeyRules, Permission, needed
 from gmobot.errors import ConfigError
 
 

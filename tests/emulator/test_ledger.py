@@ -14,8 +14,8 @@ from tests.emulator.support import KEY, PRICE, Desk, FixedClock, customer
 
 from gmobot.core.instrument import FeeRounding
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.audit import LedgerBrokenError
-from gmobot.emulator.exchange import NewOrder, Refusal
+from gmobot.emulator.engine.audit import LedgerBrokenError
+from gmobot.emulator.engine.exchange import NewOrder, Refusal
 
 PRICES = st.integers(PRICE - 3_000, PRICE + 3_000)
 SIDES = st.sampled_from(["BUY", "SELL"])

@@ -11,7 +11,7 @@ import pytest
 from tests.emulator.support import PRICE, Desk, code, virtual
 
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.maintenance import Closing
+from gmobot.emulator.protocol.maintenance import Closing
 from gmobot.venue.transport import HandshakeRefused, Request, Timeouts
 
 ORDER = {"symbol": "BTC", "side": "BUY", "executionType": "LIMIT", "price": str(PRICE - 1_000), "size": "0.001"}

@@ -12,9 +12,9 @@ from tests.emulator.leverage import SYMBOL, LeverageDesk
 from tests.emulator.support import KEY, PRICE, START_NS, btc_jpy, code, customer, frames, virtual
 
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.audit import LedgerBrokenError
-from gmobot.emulator.days import day_of, trading_week
-from gmobot.emulator.margin import default_losscut
+from gmobot.emulator.engine.audit import LedgerBrokenError
+from gmobot.emulator.engine.days import day_of, trading_week
+from gmobot.emulator.engine.margin import default_losscut
 
 HOUR = 3_600.0
 TO_SIX = 12 * HOUR + 9 * HOUR  # the clock starts at 09:00 JST; 06:00 JST is 21 hours away

@@ -17,7 +17,7 @@ from tests.emulator.support import START_NS, Desk, FixedClock, LoopClock, btc, f
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.market import ArchiveMarket, Market, QuietMarket, SyntheticMarket, SyntheticShape, read_archive
-from gmobot.emulator.tape import DAY_NS, Tape, Trade
+from gmobot.emulator.market.tape import DAY_NS, Tape, Trade
 from gmobot.errors import ConfigError, DataError
 
 HEADER = "symbol,side,size,price,timestamp\n"

@@ -9,9 +9,9 @@ import pytest
 from tests.emulator.support import PRICE, Desk, FixedClock, virtual
 
 from gmobot.core.instrument import InstrumentError
-from gmobot.emulator.exchange import Exchange, NewOrder
+from gmobot.emulator.engine.exchange import Exchange, NewOrder
+from gmobot.emulator.engine.records import Order
 from gmobot.emulator.market import QuietMarket, SyntheticMarket, SyntheticShape
-from gmobot.emulator.records import Order
 from gmobot.venue.models import Book, PriceLevel
 
 EMPTY: tuple[tuple[int, str], ...] = ()

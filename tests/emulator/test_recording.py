@@ -15,8 +15,8 @@ from tests.emulator.support import START_NS, Desk, LoopClock, btc, frames, virtu
 from gmobot.clock import NS_PER_SECOND, parse_iso_utc
 from gmobot.core.instrument import Product
 from gmobot.emulator.market import ArchiveMarket, Playback, RecordedMarket
-from gmobot.emulator.recording import recorded_symbols
-from gmobot.emulator.tape import Snapshot, Trade
+from gmobot.emulator.market.recording import recorded_symbols
+from gmobot.emulator.market.tape import Snapshot, Trade
 from gmobot.errors import DataError
 
 AT = "2026-09-23T03:25:{:06.3f}Z"

@@ -14,7 +14,7 @@ from tests.emulator.support import PRICE, Desk, LoopClock, VirtualLoop, btc_jpy,
 
 from gmobot.core.instrument import UYEN_PER_YEN, FeeRounding
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.connection import ServerSocket
+from gmobot.emulator.protocol.connection import ServerSocket
 from gmobot.venue.models import Book, PriceLevel
 
 NAMES = ("one", "two", "three")

@@ -13,7 +13,7 @@ from tests.simulation.loop import VirtualLoop
 from tests.simulation.world import FOREIGN_LOTS, PARAMS, STRATEGY, Plan, World
 
 from gmobot.cli.run import instance_lock
-from gmobot.emulator.exchange import NewOrder
+from gmobot.emulator.engine.exchange import NewOrder
 from gmobot.errors import ConfigError
 from gmobot.live.commands import Commands
 from gmobot.live.daemon import Daemon

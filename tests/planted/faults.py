@@ -167,14 +167,14 @@ FAULTS = (
     ),
     Fault(
         "an emulator that believes unsigned requests",
-        "src/gmobot/emulator/authentication.py",
+        "src/gmobot/emulator/protocol/authentication.py",
         '        if not hmac.compare_digest(expected.encode(), headers.get("API-SIGN", "").encode()):\n',
         '        if "API-SIGN" not in headers:\n',
         ("tests/conformance/test_conformance.py",),
     ),
     Fault(
         "a fill that is told without the fills before it",
-        "src/gmobot/emulator/wire.py",
+        "src/gmobot/emulator/protocol/wire.py",
         '        "orderExecutedSize": number(instrument.size(execution.cumulative)),\n',
         '        "orderExecutedSize": number(instrument.size(execution.lots)),\n',
         ("tests/conformance/test_conformance.py",),

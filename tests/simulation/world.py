@@ -17,13 +17,13 @@ from tests.simulation.loop import VirtualClock, VirtualLoop
 
 from gmobot.config import Config
 from gmobot.core.instrument import Instrument, Product
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import Exchange, NewOrder, account
+from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
+from gmobot.emulator.engine.records import Account, Order
 from gmobot.emulator.faults import Fault
 from gmobot.emulator.market import SyntheticMarket, SyntheticShape
 from gmobot.emulator.memory import MemoryTransport
-from gmobot.emulator.records import Account, Order
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.errors import NotSent, StoreError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.store import Store

@@ -6,9 +6,9 @@ from decimal import Decimal
 
 from gmobot.clock import Clock
 from gmobot.core.instrument import Instrument, Product
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.market import SyntheticMarket
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import Credentials
 

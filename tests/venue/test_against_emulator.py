@@ -11,8 +11,8 @@ from decimal import Decimal
 import pytest
 
 from gmobot.clock import Clock, SystemClock
-from gmobot.emulator.api import ExchangeApi
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.server import EmulatorServer
 from gmobot.errors import Category, OutcomeUnknown, Refused, Unavailable
 from gmobot.venue.gmo.rest import GmoRest

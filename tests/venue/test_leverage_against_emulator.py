@@ -15,10 +15,10 @@ import pytest
 
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import Instrument, Product
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.market import SyntheticMarket
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.errors import Category, Refused
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.gmo.streams import ORDER_CHANNELS, POSITION_CHANNELS, CommandPacer, PrivateStream

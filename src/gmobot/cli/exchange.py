@@ -13,8 +13,8 @@ import typer
 
 from gmobot.cli import exchange_options
 from gmobot.clock import SystemClock
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.exchange import Exchange
+from gmobot.emulator.engine.exchange import Exchange
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.server import EmulatorServer
 from gmobot.errors import ConfigError
 

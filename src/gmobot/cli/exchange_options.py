@@ -15,8 +15,8 @@ import yaml
 from gmobot.cli.rules import SYMBOLS, recorded_instrument, start_price
 from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError
 from gmobot.emulator.assumptions import Assumptions
-from gmobot.emulator.exchange import account
-from gmobot.emulator.keys import KeyRules
+from gmobot.emulator.engine.exchange import account
+from gmobot.emulator.engine.records import Account
 from gmobot.emulator.market import (
     ArchiveMarket,
     Market,
@@ -27,8 +27,8 @@ from gmobot.emulator.market import (
     SyntheticShape,
     archive_files,
 )
-from gmobot.emulator.recording import SUFFIXES, recorded_symbols
-from gmobot.emulator.records import Account
+from gmobot.emulator.market.recording import SUFFIXES, recorded_symbols
+from gmobot.emulator.protocol.keys import KeyRules
 from gmobot.errors import ConfigError, DataError
 
 DEFAULT_SYMBOLS = ("BTC", "BTC_JPY")

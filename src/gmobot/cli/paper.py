@@ -9,10 +9,10 @@ from decimal import Decimal
 from gmobot.cli.rules import recorded_instrument
 from gmobot.clock import Clock
 from gmobot.config import Config
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.exchange import Exchange, account
+from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.market import QuietMarket
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.live.daemon import Links
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import Credentials

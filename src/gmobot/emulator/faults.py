@@ -2,7 +2,7 @@
 
 A fault is armed for a number of times, on places that match, or happens with a probability; each kind draws
 from a seeded generator of its own, so that a run can be repeated. Adding a fault is adding a name here and
-asking :meth:`Faults.strikes` where it bites. :mod:`gmobot.emulator.maintenance` is the one fault with a script.
+asking :meth:`Faults.strikes` where it bites. :mod:`gmobot.emulator.protocol.maintenance` is the one fault with a script.
 """
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from gmobot.emulator.api import ExchangeApi
+from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.errors import NotSent
 from gmobot.venue.transport import Reply, ReplyLost, Request, Socket, Timeouts
 

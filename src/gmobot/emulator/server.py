@@ -13,9 +13,9 @@ import ssl
 
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
-from gmobot.emulator.api import ExchangeApi
-from gmobot.emulator.connection import ServerSocket
-from gmobot.emulator.frames import PING, agree, text_frame
+from gmobot.emulator.protocol.api import ExchangeApi
+from gmobot.emulator.protocol.connection import ServerSocket
+from gmobot.emulator.protocol.frames import PING, agree, text_frame
 from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request, SocketClosed
 
 _LARGEST_BODY = 1 << 20

@@ -1,0 +1,1 @@
+"""The exchange itself: accounts, books, matching, money and its own calendar. No protocol, no sockets."""
