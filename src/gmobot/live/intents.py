@@ -17,7 +17,7 @@ from enum import StrEnum
 
 import msgspec
 
-from gmobot.venue.models import OrderType, Side, TimeInForce
+from gmobot.venue.models import OrderType, Settle, Side, TimeInForce
 
 
 class Purpose(StrEnum):
@@ -62,6 +62,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         intent_id: Our own number; the exchange knows no client order id.
         price: Limit or trigger price in ticks, 0 for MARKET.
+        settle: Whether it opens or closes a leverage position; always OPEN on spot.
+        position_id: The one leverage position it closes, ``None`` for whatever is open of the other side.
+        losscut: Where the exchange closes by force what this opens, in ticks, 0 for its own default.
+        amending_to: Price a change was asked for that is not confirmed yet, 0 for none: it may stand at either.
         decision_id: Open time of the bar whose decision it serves.
         created_ns: When it was committed, by our clock.
         unknown_since_ns: From when on its absence may count as evidence; 0 while nothing is unknown.
@@ -83,6 +87,10 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     executed_lots: int = 0
     unknown_since_ns: int = 0
     detail: str = ""
+    settle: Settle = Settle.OPEN
+    position_id: int | None = None
+    losscut: int = 0
+    amending_to: int = 0
 
     @property
     def open_lots(self) -> int:
@@ -91,7 +99,12 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):
-    """One execution of one of our orders, in integers."""
+    """One execution of one of our orders, in integers.
+
+    Attributes:
+        position_id: The leverage position it opened or closed.
+        realized_uyen: What a leverage close brought, as the exchange reports it.
+    """
 
     execution_id: int
     order_id: int
@@ -102,6 +115,8 @@ class Fill(msgspec.Struct, frozen=True, kw_only=True):
     ticks: int
     fee_uyen: int
     at_ns: int
+    position_id: int | None = None
+    realized_uyen: int = 0
 
 
 class Latch(StrEnum):

@@ -281,8 +281,8 @@ class Store:
             raise StoreError(
                 f"{self._path} was written by a newer gmobot (schema {version}, this one knows {schema.VERSION}); run that version again"
             )
-        if version == 0:
-            db.executescript(f"BEGIN IMMEDIATE;{schema.TABLES}PRAGMA user_version = {schema.VERSION};COMMIT;")
+        for step in schema.STEPS[version:]:
+            db.executescript(f"BEGIN IMMEDIATE;{step.sql}PRAGMA user_version = {step.version};COMMIT;")
 
     def _close(self) -> None:
         if self._connection is not None:
@@ -308,10 +308,12 @@ def _row_id(cursor: sqlite3.Cursor) -> int:
 
 def _write_intent(db: sqlite3.Connection, intent: Intent) -> None:
     db.execute(
-        "UPDATE intents SET state = ?, order_id = ?, executed_lots = ?, unknown_since_ns = ?, detail = ?, updated_ns = ? "
-        "WHERE intent_id = ?",
+        "UPDATE intents SET state = ?, price = ?, amending_to = ?, order_id = ?, executed_lots = ?, unknown_since_ns = ?, detail = ?, "
+        "updated_ns = ? WHERE intent_id = ?",
         (
             intent.state.value,
+            intent.price,
+            intent.amending_to,
             intent.order_id,
             intent.executed_lots,
             intent.unknown_since_ns,

@@ -1,0 +1,1 @@
+"""The steps of the state database's schema, in order of their numbers."""
