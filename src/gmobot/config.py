@@ -72,6 +72,21 @@ class Sizing(Section):
     risk_fraction: Amount = Field(Decimal("0.01"), gt=0, le=1, description="Share of equity lost at the stop, for method risk_fraction")
 
 
+class Entry(Section):
+    """How an entry reaches the book. Exits are MARKET behind the collar, else a LIMIT at its edge."""
+
+    method: Literal["market", "marketable_limit", "passive_limit"] = "market"
+    offset_ticks: int = Field(0, ge=0, le=1_000_000, description="marketable_limit: beyond the other side; passive_limit: behind our own")
+    post_only: bool = Field(default=False, description="passive_limit: expire instead of taking liquidity")
+    rest_seconds: float = Field(0.0, ge=0, le=86_400, description="How long a LIMIT entry may rest; 0 is one bar")
+    losscut_margin: Amount = Field(
+        Decimal("0.005"), ge=0, lt=1, description="Leverage LIMIT entries carry a losscut price this share beyond the stop; 0 is off"
+    )
+    distinguish: bool = Field(
+        default=False, description="Take up to nine steps off an entry's size, so that a lost reply is not confused with a manual order"
+    )
+
+
 class Filters(Section):
     """What keeps a decision from opening a position."""
 
@@ -91,6 +106,7 @@ class InstrumentConfig(Section):
     params: dict[str, int | float | bool] = Field(default_factory=dict)
     bar_seconds: int = Field(60, ge=1, le=86_400)
     sizing: Sizing = Sizing()
+    entry: Entry = Entry()
     filters: Filters = Filters()
     slippage_ticks: int = Field(0, ge=0, le=1_000_000, description="Backtest only: adverse ticks of every market fill")
 

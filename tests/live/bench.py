@@ -14,12 +14,13 @@ from gmobot.errors import VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.desire import Desire
+from gmobot.live.entry import EntryStyle
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.market import Market
 from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
-from gmobot.live.trader import Standing, SymbolTrader
+from gmobot.live.trader import Manner, Standing, SymbolTrader
 from gmobot.live.workers import InlineWorker
 from gmobot.ops.audit import AuditLog
 from gmobot.ops.audit_read import events
@@ -170,7 +171,7 @@ class Bench:
             clock=self.clock,
             telemetry=telemetry,
             standing=lambda: self.standing,
-            entry_window_seconds=10.0,
+            manner=Manner(EntryStyle(), entry_window_seconds=10.0),
         )
 
     async def close(self) -> None:

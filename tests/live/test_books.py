@@ -110,13 +110,13 @@ async def test_open_intents_and_used_decisions_survive_a_restart(bench: Bench) -
     await bench.open()
     await bench.intend(decision_id=7)
     await bench.acknowledged(order_id=4, decision_id=8, **STOP)
-    assert bench.books.entry_used("BTC", 7)
-    assert not bench.books.entry_used("BTC", 8)
+    assert bench.books.entry_left("BTC", 7, 100) == 0
+    assert bench.books.entry_left("BTC", 8, 100) == 100
     before = bench.books.open_intents("BTC")
     await bench.reopen()
     assert bench.books.open_intents("BTC") == before
-    assert bench.books.entry_used("BTC", 7)
-    assert not bench.books.entry_used("BTC", 8)
+    assert bench.books.entry_left("BTC", 7, 100) == 0
+    assert bench.books.entry_left("BTC", 8, 100) == 100
     assert [intent.intent_id for intent in bench.books.unresolved()] == [1]
     assert bench.books.is_ours(4)
     await bench.close()

@@ -69,9 +69,10 @@ def test_without_a_book_no_market_order_leaves() -> None:
     desk = Desk()
     desk.market.book = None
     assert desk.denial(EXIT) == "price_collar"
-    assert desk.gate.collar_price(desk.market) == 0
+    assert desk.gate.collar_price(desk.market, Side.SELL) == 0
     desk.market.last = PRICE
-    assert desk.gate.collar_price(desk.market) == 9_800_000
+    assert desk.gate.collar_price(desk.market, Side.SELL) == 9_800_000
+    assert desk.gate.collar_price(desk.market, Side.BUY) == 10_200_000
 
 
 def test_so_many_orders_a_minute_and_no_more() -> None:

@@ -46,7 +46,9 @@ class Guarded:
         )
         self.supervisor.on_notice(StreamNotice(stream="public", state="up"))
         self.decisions = SimpleNamespace(hung=False)
-        self.desks: Any = {"BTC": SimpleNamespace(market=bench.market, settings=self.settings, decisions=self.decisions)}
+        self.protection = SimpleNamespace(alarmed=False)
+        parts = {"market": bench.market, "settings": self.settings, "decisions": self.decisions, "protection": self.protection}
+        self.desks: Any = {"BTC": SimpleNamespace(**parts)}
         self.guards = Guards(
             bench.store,
             self.supervisor,

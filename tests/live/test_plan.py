@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.live.bench import STOP, intent
 
 from gmobot.live.intents import Intent, IntentState, Purpose
-from gmobot.live.plan import Action, Cancel, Place, Situation, next_action
+from gmobot.live.plan import Action, Amend, Cancel, Place, Situation, next_action
 from gmobot.venue.models import OrderType, Side
 
 EXIT: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
@@ -27,7 +27,7 @@ def situation(*open_: Intent, **changes: Any) -> Situation:
         "target": 0,
         "stop": 0,
         "entry_allowed": True,
-        "entry_used": False,
+        "entry_left": 10_000,
         "settling": False,
         "stopping": False,
         "cancelling": frozenset(),
@@ -61,7 +61,7 @@ STOP_90 = stop_order()
 TABLE: list[tuple[str, Situation, Action | None]] = [
     ("nothing wanted, nothing owned", situation(), None),
     ("an entry is wanted", situation(target=100), BUY),
-    ("an entry is wanted, this decision has had one", situation(target=100, entry_used=True), None),
+    ("an entry is wanted, this decision has had one", situation(target=100, entry_left=0), None),
     ("an entry is wanted and forbidden", situation(target=100, entry_allowed=False), None),
     ("an entry is under way", situation(ENTRY, target=100), None),
     ("any order is unknown", situation(stop_order(state=IntentState.UNKNOWN), target=300, position=100), None),
@@ -80,7 +80,7 @@ TABLE: list[tuple[str, Situation, Action | None]] = [
     ("an entry has paused", situation(ENTRY, position=50, target=150, stop=90), protect(50)),
     ("a stop covers a part: the rest gets its own", situation(STOP_90, position=150, target=150, stop=90), protect(50)),
     ("a stop covers all", situation(STOP_90, position=100, target=100, stop=90), None),
-    ("the stop has moved", situation(STOP_90, position=100, target=100, stop=95), Cancel(STOP_90)),
+    ("the stop has moved", situation(STOP_90, position=100, target=100, stop=95), Amend(STOP_90, 95)),
     ("a stop covers too much", situation(STOP_90, position=50, target=50, stop=90), Cancel(STOP_90)),
     ("a stop for coins that are gone", situation(STOP_90, position=0, target=0, stop=90), Cancel(STOP_90)),
     ("what is left is too small to protect", situation(position=9, target=9, stop=90), None),
@@ -130,7 +130,7 @@ def situations(draw: st.DrawFn) -> Situation:
         target=draw(st.integers(0, 3_000)),
         stop=draw(st.sampled_from([0, 90, 95])),
         entry_allowed=draw(st.booleans()),
-        entry_used=draw(st.booleans()),
+        entry_left=draw(st.sampled_from([0, 50, 3_000])),
         settling=draw(st.booleans()),
         stopping=draw(st.booleans()),
         cancelling=frozenset(draw(st.sets(st.integers(1, 4)))),
@@ -157,7 +157,7 @@ def test_no_sell_ever_asks_for_coins_that_another_could_take(now: Situation) -> 
         assert action.lots + sum(i.open_lots for i in now.open if i.side is Side.SELL) <= now.position
     else:
         assert now.entry_allowed
-        assert not now.entry_used
+        assert action.lots <= now.entry_left
         assert not any(i.state.is_unresolved for i in now.open)
         assert now.position + action.lots <= now.target
 

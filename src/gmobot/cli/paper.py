@@ -14,6 +14,7 @@ from gmobot.emulator.market import QuietMarket
 from gmobot.emulator.memory import MemoryTransport
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.live.daemon import Links
+from gmobot.live.intake import private_channels
 from gmobot.secrets import Secret
 from gmobot.venue.gmo.auth import Credentials
 from gmobot.venue.gmo.rest import GmoRest
@@ -32,7 +33,9 @@ async def paper_links(config: Config, public_rest: GmoRest, public_stream: Publi
     api = ExchangeApi(exchange)
     transport = MemoryTransport(api)
     rest = GmoRest(transport, clock, credentials=Credentials(Secret(_KEY), Secret(_SECRET)))
-    private = PrivateStream(transport, rest, clock, CommandPacer(clock), seed=random.Random(), backoff=backoff)
+    private = PrivateStream(
+        transport, rest, clock, CommandPacer(clock), seed=random.Random(), backoff=backoff, channels=private_channels(config)
+    )
 
     def tap(event: StreamEvent) -> None:
         if isinstance(event, Print):

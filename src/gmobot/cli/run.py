@@ -22,6 +22,7 @@ from gmobot.clock import SystemClock
 from gmobot.config import Config, Environment, LoadedConfig, Mode, load
 from gmobot.errors import ConfigError, GmobotError, MissingSecretError, UserError
 from gmobot.live.daemon import Daemon, Links
+from gmobot.live.intake import private_channels
 from gmobot.live.store import Store
 from gmobot.live.workers import ThreadWorker
 from gmobot.ops import artifacts, logs
@@ -157,7 +158,7 @@ async def _links(config: Config, credentials: Credentials | None, telemetry: Tel
         return await paper_links(config, rest, stream, clock, backoff), [real]
     if credentials is None:
         return Links(rest, stream, None, None), [real]
-    private = PrivateStream(real, rest, clock, pacer, seed=seed, backoff=backoff)
+    private = PrivateStream(real, rest, clock, pacer, seed=seed, backoff=backoff, channels=private_channels(config))
     return Links(rest, stream, rest, private), [real]
 
 

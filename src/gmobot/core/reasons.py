@@ -56,6 +56,7 @@ OPERATIONS: Final[tuple[str, ...]] = (
     "auth_error",
     "exchange_error",
     "order_outcome_unknown",
+    "position_unprotected",
     "foreign_order",
     "external_cash_flow",
     "data_gap",

@@ -70,7 +70,7 @@ class Account:
     @property
     def cash_uyen(self) -> int:
         """Yen that are ours: the base and everything our fills did to it."""
-        return (self.state.base_cash or 0) + sum(self._books.ledger(symbol).cash_uyen for symbol in self._books.symbols)
+        return (self.state.base_cash or 0) + sum(self._books.ledger(symbol).yen_uyen for symbol in self._books.symbols)
 
     def worth_uyen(self, symbol: str) -> int:
         """Return what our position in a symbol is worth; at cost before the first price."""

@@ -20,8 +20,9 @@ from gmobot.core.instrument import Instrument, InstrumentError, to_uyen, to_yen
 from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
+from gmobot.live.positions import Pieces
 from gmobot.live.store import Event, Saved, Store
-from gmobot.venue.models import Execution, OrderType, Side
+from gmobot.venue.models import Execution, Order, OrderType, Settle, Side
 
 _ENDED_KEPT = 1_000
 
@@ -40,8 +41,10 @@ class SymbolBooks:
 
     instrument: Instrument
     ledger: SymbolLedger
+    pieces: Pieces
     open: dict[int, Intent] = field(default_factory=dict)
     used_decision: int = 0
+    used_lots: int = 0
 
 
 class Books:
@@ -51,7 +54,11 @@ class Books:
         self._store = store
         self._clock = clock
         self._symbols = {
-            symbol: SymbolBooks(instrument, SymbolLedger.restore(instrument, saved.ledgers.get(symbol)))
+            symbol: SymbolBooks(
+                instrument,
+                SymbolLedger.restore(instrument, saved.ledgers.get(symbol)),
+                Pieces(symbol, [piece for piece in saved.pieces if piece.symbol == symbol]),
+            )
             for symbol, instrument in instruments.items()
         }
         self._intent_of_order: dict[int, Intent] = {}
@@ -60,9 +67,9 @@ class Books:
         self._booked: set[int] = set(saved.known_executions)
         self._foreign: set[int] = set(saved.foreign_orders)
         self.counts = Counts(saved.counts["orders"], saved.counts["fills"])
-        for symbol, decision_id in saved.used_decisions:
+        for symbol, decision_id, lots in saved.used_decisions:
             if symbol in self._symbols:
-                self._symbols[symbol].used_decision = decision_id
+                self._symbols[symbol].used_decision, self._symbols[symbol].used_lots = decision_id, lots
         for intent in saved.open_intents:
             self._remember(intent)
 
@@ -79,8 +86,12 @@ class Books:
         """Return a symbol's ledger; read it, never change it."""
         return self._symbols[symbol].ledger
 
+    def pieces(self, symbol: str) -> Pieces:
+        """Return a leverage symbol's positions at the exchange."""
+        return self._symbols[symbol].pieces
+
     def position(self, symbol: str) -> int:
-        """Return the lots we own, as booked."""
+        """Return the lots we own, as booked; negative is short."""
         return self._symbols[symbol].ledger.position
 
     def open_intents(self, symbol: str) -> tuple[Intent, ...]:
@@ -108,9 +119,13 @@ class Books:
         """Return whether this execution is in the ledger."""
         return execution_id in self._booked
 
-    def entry_used(self, symbol: str, decision_id: int) -> bool:
-        """Return whether this decision, or a later one, has had its entry order."""
-        return decision_id <= self._symbols[symbol].used_decision
+    def entry_left(self, symbol: str, decision_id: int, target: int) -> int:
+        """Return lots that a decision for ``target`` lots may still order: what it ordered before is not chased."""
+        books = self._symbols[symbol]
+        if decision_id < books.used_decision:
+            return 0
+        used = books.used_lots if decision_id == books.used_decision else 0
+        return max(0, abs(target) - used)
 
     async def add(self, draft: Intent) -> Intent:
         """Commit a new intent. Only after this returns may its request leave."""
@@ -118,9 +133,61 @@ class Books:
         intent = await self._store.add_intent(draft, lambda made: Event("order_intent", order_fields(made, instrument)))
         self._remember(intent)
         self.counts.orders += 1
-        if intent.purpose is Purpose.ENTRY:
-            self._symbols[intent.symbol].used_decision = intent.decision_id
+        if intent.opens:
+            books = self._symbols[intent.symbol]
+            books.used_lots = intent.lots + (books.used_lots if books.used_decision == intent.decision_id else 0)
+            books.used_decision = intent.decision_id
         return intent
+
+    async def adopt_forced(self, order: Order, lots: int) -> Intent:
+        """Somebody else's order closes our position: from here on it is booked like ours.
+
+        Args:
+            order: As the exchange lists it.
+            lots: Its size.
+        """
+        instrument, now = self.instrument(order.symbol), self._clock.now_ns()
+        draft = Intent(
+            intent_id=0,
+            symbol=order.symbol,
+            purpose=Purpose.FORCED,
+            side=order.side,
+            type=order.type,
+            time_in_force=order.time_in_force,
+            lots=lots,
+            price=instrument.ticks(order.price) if order.price is not None else 0,
+            decision_id=0,
+            created_ns=now,
+            updated_ns=now,
+            state=IntentState.ACKNOWLEDGED,
+            order_id=order.order_id,
+            detail="losscut by the exchange" if order.settle is Settle.LOSSCUT else "closed by another hand",
+            settle=Settle.CLOSE,
+        )
+        intent = await self._store.add_intent(draft, lambda made: Event("order_resolved", order_fields(made, instrument)))
+        self._foreign.discard(order.order_id)
+        self._remember(intent)
+        return intent
+
+    async def amend(self, intent: Intent, price: int) -> Intent:
+        """Commit that a price is about to be changed. Only after this returns may the request leave."""
+        changed = self._replace(intent, amending_to=price)
+        fields = self._fields(changed) | {"amends_to": str(self.instrument(intent.symbol).price(price))}
+        await self._store.update_intent(changed, [Event("order_intent", fields)])
+        return changed
+
+    async def amended(self, intent: Intent, price: int, detail: str = "") -> Intent:
+        """It stands at this price now, whatever was asked for."""
+        changed = self._replace(intent, price=price, amending_to=0)
+        fields = self._fields(changed) | {"former_price": str(self.instrument(intent.symbol).price(intent.price))}
+        await self._store.update_intent(changed, [Event("order_amended", fields | ({"detail": detail} if detail else {}))])
+        return changed
+
+    async def not_amended(self, intent: Intent, detail: str) -> Intent:
+        """The change was refused, or never arrived: it stands where it stood."""
+        changed = self._replace(intent, amending_to=0)
+        await self._store.update_intent(changed, [Event("order_rejected", self._fields(changed) | {"detail": detail})])
+        return changed
 
     async def acknowledge(self, intent: Intent, order_id: int, *, resolved: bool = False) -> Intent:
         """The exchange has it under this id, by its reply or (``resolved``) by evidence found later."""
@@ -181,7 +248,12 @@ class Books:
             state = IntentState.FILLED
         changed = self._replace(intent, state=state, executed_lots=executed)
         ledger = self.ledger(fill.symbol)
-        ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen)
+        closes = ledger.on_leverage and not intent.opens
+        ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=fill.realized_uyen)
+        if closes:
+            self.pieces(fill.symbol).closed(fill.position_id, fill.lots)
+        else:
+            self.pieces(fill.symbol).opened(fill.position_id, fill.side, fill.lots, intent.losscut)
         events = [Event("fill", self._fill_fields(fill, changed)), Event("position_changed", self._position_fields(fill.symbol))]
         await self._store.book(fill, changed, ledger.to_dict(), {}, events)
         return changed
@@ -208,6 +280,8 @@ class Books:
                 ticks=instrument.ticks(execution.price),
                 fee_uyen=to_uyen(execution.fee_jpy),
                 at_ns=execution.at_ns,
+                position_id=execution.position_id,
+                realized_uyen=to_uyen(execution.realized_pnl_jpy),
             )
         except InstrumentError as error:
             raise FatalError(f"execution {execution.execution_id} cannot be booked: {error}") from None
@@ -279,6 +353,12 @@ def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:
         "state": intent.state.value,
         "decision_id": intent.decision_id,
     }
+    if intent.settle is not Settle.OPEN:
+        fields["settle"] = intent.settle.value
+    if intent.position_id is not None:
+        fields["position_id"] = intent.position_id
+    if intent.losscut:
+        fields["losscut_price"] = str(instrument.price(intent.losscut))
     if intent.type is not OrderType.MARKET:
         fields["price"] = str(instrument.price(intent.price))
     if intent.order_id is not None:

@@ -20,7 +20,7 @@ from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.commands import Commands
-from gmobot.live.desk import Desk, Surroundings, instrument_of, require_spot
+from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
 from gmobot.live.intake import Intake
@@ -83,7 +83,6 @@ class Daemon:
         preflight: list[str],
         previous_crashed: bool = False,
     ) -> None:
-        require_spot(config)
         self.config = config
         self.config_hash = config.hash()
         self.clock = clock
@@ -327,7 +326,7 @@ class Daemon:
             await self._store.save_account(account.state.to_dict())
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
-            desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
+            self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"

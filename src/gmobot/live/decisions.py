@@ -139,7 +139,7 @@ class SymbolDecisions:
         if desired is None:
             return
         # Holding is no entry: what a stop or target sells later in this bar is not bought again.
-        plans_entry = desired.target > 0 and not int(account["position"][0]) and not int(account["pending"][0])
+        plans_entry = desired.target != 0 and desired.target * int(account["position"][0]) <= 0 and not int(account["pending"][0])
         desire = self._desire(bars[-1:], desired, due_ns, plans_entry=plans_entry)
         await self._store.save_decisions(self._engine_row(desire), rows, events)
         self._decided(desire, desired)

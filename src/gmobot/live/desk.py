@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gmobot.clock import Clock
+import structlog
+
+from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.config import Config, InstrumentConfig
 from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError, Product
 from gmobot.core.settings import Settings
@@ -13,19 +15,21 @@ from gmobot.errors import ConfigError
 from gmobot.live.account import Account
 from gmobot.live.books import Books
 from gmobot.live.decisions import SymbolDecisions
+from gmobot.live.entry import EntryStyle
 from gmobot.live.feed import SymbolFeed
 from gmobot.live.gate import OrderGate
 from gmobot.live.market import Market
-from gmobot.live.protection import ProtectionMeter, cause_of
-from gmobot.live.store import Store
+from gmobot.live.protection import Cause, Cover, ProtectionMeter, cause_of
+from gmobot.live.store import Event, Store
 from gmobot.live.tracker import OrderTracker
-from gmobot.live.trader import Standing, SymbolTrader
+from gmobot.live.trader import Manner, Standing, SymbolTrader
 from gmobot.live.workers import Worker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.strategies.program import DecisionCore, Program
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import SymbolRules
 
+log = structlog.get_logger("gmobot.desk")
 _SHORTEST_ENTRY_WINDOW = 2.0
 _LONGEST_ENTRY_WINDOW = 10.0
 
@@ -59,7 +63,7 @@ class Desk:
         self.program = program
         self.market = market
         self.settings = engine_settings(config, around.config, market.instrument, program)
-        self.protection = ProtectionMeter()
+        self.protection = ProtectionMeter(grace_seconds=around.config.runtime.protect_grace_seconds)
         self._clock, self._telemetry = clock, around.telemetry
         self.tracker = OrderTracker(
             symbol,
@@ -82,7 +86,7 @@ class Desk:
             clock=clock,
             telemetry=around.telemetry,
             standing=around.standing,
-            entry_window_seconds=min(max(float(config.bar_seconds), _SHORTEST_ENTRY_WINDOW), _LONGEST_ENTRY_WINDOW),
+            manner=manner_of(config, around.config, market.instrument),
         )
         self.decisions = SymbolDecisions(
             market.instrument,
@@ -108,20 +112,39 @@ class Desk:
             deliver=self.decisions.put,
         )
 
-    def measure_protection(self, books: Books, *, exchange_open: bool) -> None:
-        """Take note of whether, and why, a part of the position lies open now."""
+    def measure_protection(self, books: Books, *, exchange_open: bool) -> list[Event]:
+        """Take note of whether, and why, a part of the position lies open now. Returns what is news of it."""
+        symbol, now = self.config.symbol, self._clock.now_ns()
         cause = cause_of(
-            uncovered=self.trader.uncovered_lots(),
-            stop=self.trader.stop,
-            min_lots=self.market.instrument.min_lots,
-            exchange_open=exchange_open,
-            closing=self.trader.closing,
-            open_intents=books.open_intents(self.config.symbol),
+            Cover(
+                uncovered=self.trader.uncovered_lots(),
+                stop=self.trader.stop,
+                losscut=books.pieces(symbol).losscut_lots(self.trader.stop),
+                held=abs(books.position(symbol)),
+                min_lots=self.market.instrument.min_lots,
+                exchange_open=exchange_open,
+                closing=self.trader.closing,
+                reserved=self.trader.reserved,
+                open_intents=books.open_intents(symbol),
+            )
         )
         counted = self.protection.cause
-        seconds = self.protection.observe(cause, self._clock.now_ns())
+        seconds = self.protection.observe(cause, now)
         if counted is not None:
             self._telemetry.unprotected(counted.value, seconds)
+        return self._protection_news(counted, cause, now)
+
+    def _protection_news(self, former: Cause | None, cause: Cause | None, now: int) -> list[Event]:
+        symbol, news = self.config.symbol, []
+        if cause is not former:
+            fields = {"symbol": symbol, "protected": cause is None, "cause": cause.value if cause is not None else None}
+            news.append(Event("protection_changed", fields))
+        if self.protection.alarm_is_due(now) and cause is not None:
+            seconds = round((now - self.protection.since_ns) / NS_PER_SECOND, 1)
+            log.error("a position lies open", symbol=symbol, cause=cause.value, seconds=seconds)
+            fields = {"reason": "position_unprotected", "symbol": symbol, "cause": cause.value, "seconds": seconds}
+            news.append(Event("error", fields))
+        return news
 
 
 def instrument_of(config: InstrumentConfig, rules: SymbolRules, fee_rounding: str) -> Instrument:
@@ -146,17 +169,23 @@ def instrument_of(config: InstrumentConfig, rules: SymbolRules, fee_rounding: st
         raise ConfigError(f"instruments: {error}") from None
 
 
-def require_spot(config: Config) -> None:
-    """Refuse what this daemon cannot trade yet.
-
-    Raises:
-        ConfigError: An instrument is a leverage product.
-    """
-    for instrument in config.instruments:
-        if Product(instrument.product) is not Product.SPOT:
-            raise ConfigError(
-                f"instruments: {instrument.symbol} is a leverage symbol; this version's daemon trades spot only, `gmobot backtest` both"
-            )
+def manner_of(config: InstrumentConfig, whole: Config, instrument: Instrument) -> Manner:
+    """Return how a symbol is traded."""
+    entry, bar_seconds = config.entry, float(config.bar_seconds)
+    style = EntryStyle(
+        limit=entry.method != "market",
+        passive=entry.method == "passive_limit",
+        offset_ticks=entry.offset_ticks,
+        post_only=entry.post_only,
+        losscut_margin=entry.losscut_margin,
+        distinguish=entry.distinguish,
+    )
+    window = min(max(bar_seconds, _SHORTEST_ENTRY_WINDOW), _LONGEST_ENTRY_WINDOW)
+    return Manner(
+        style=style,
+        entry_window_seconds=max(window, entry.rest_seconds or bar_seconds) if style.limit else window,
+        max_lots=instrument.lots(whole.risk.max_position_size),
+    )
 
 
 def engine_settings(config: InstrumentConfig, whole: Config, instrument: Instrument, program: Program) -> Settings:

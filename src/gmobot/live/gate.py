@@ -15,7 +15,7 @@ from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.live.intents import Purpose
 from gmobot.live.market import Market
 from gmobot.live.plan import Place
-from gmobot.venue.models import OrderType
+from gmobot.venue.models import OrderType, Side
 
 _MINUTE_NS = 60 * NS_PER_SECOND
 
@@ -53,28 +53,45 @@ class OrderGate:
         """Whether too many orders in a row were refused."""
         return self._rejects >= self._limits.max_consecutive_rejects
 
-    def denial(self, place: Place, market: Market) -> str | None:
-        """Return why this order must not leave, or ``None``."""
+    def denial(self, place: Place, market: Market, *, exposure: int = 0, max_lots: int = 0) -> str | None:
+        """Return why this order must not leave, or ``None``.
+
+        Args:
+            place: The order.
+            market: Its symbol's prices.
+            exposure: Lots we would hold if this and every other order that opens filled.
+            max_lots: Most that may be held, 0 for any.
+        """
         if place.purpose is Purpose.ENTRY:
             reason = self._entry_denial()
             if reason is not None:
                 return reason
+            if 0 < max_lots < exposure:
+                return "max_position_size_exceeded"
+            if place.type is OrderType.LIMIT and not self.limit_within_collar(place, market):
+                return "price_collar"
         if place.type is OrderType.MARKET and not self.within_collar(place, market):
             return "price_collar"
         return None
 
+    def limit_within_collar(self, place: Place, market: Market) -> bool:
+        """Return whether a limit price lies close to the middle of a fresh book."""
+        middle = market.middle()
+        if middle is None or not self._is_fresh(market):
+            return False
+        return abs(place.price * market.instrument.tick_size - middle) <= middle * self._limits.price_collar
+
     def within_collar(self, place: Place, market: Market) -> bool:
         """Return whether a fresh book would fill a market order close to its middle."""
-        age_ns = self._clock.now_ns() - market.book_at_ns
         middle, worst = market.middle(), market.worst_price(place.side, place.lots)
-        if middle is None or worst is None or age_ns > self._limits.max_book_age_seconds * NS_PER_SECOND:
+        if middle is None or worst is None or not self._is_fresh(market):
             return False
         return abs(worst - middle) <= middle * self._limits.price_collar
 
-    def collar_price(self, market: Market) -> int:
+    def collar_price(self, market: Market, side: Side) -> int:
         """Return the worst price in ticks that an exit may ask for as a limit, 0 while there is no price."""
-        mark = market.mark()
-        return int(mark * (1 - self._limits.price_collar)) if mark else 0
+        mark, collar = market.mark(), self._limits.price_collar
+        return int(mark * (1 - collar if side is Side.SELL else 1 + collar)) if mark else 0
 
     def sent(self) -> None:
         """Count an order that is about to leave."""
@@ -91,6 +108,9 @@ class OrderGate:
     def reset(self) -> None:
         """An operator resumed: close the circuit again."""
         self._rejects = 0
+
+    def _is_fresh(self, market: Market) -> bool:
+        return self._clock.now_ns() - market.book_at_ns <= self._limits.max_book_age_seconds * NS_PER_SECOND
 
     def _entry_denial(self) -> str | None:
         reason = self._entry_bar()

@@ -104,6 +104,7 @@ class Guards:
             ("clock_skew", lambda: abs(self.skew_seconds) > self._max_skew),
             ("disk_low", lambda: self.disk_free_bytes < self._min_free),
             ("strategy_timeout", lambda: any(desk.decisions.hung for desk in desks)),
+            ("position_unprotected", lambda: any(desk.protection.alarmed for desk in desks)),
         )
         named = next((name for name, holds in checks if holds()), None)
         return named or (self.reasons[0] if self.status != RISK_OK and self.reasons else None)

@@ -6,14 +6,22 @@ import asyncio
 from collections.abc import Callable, Mapping
 
 from gmobot.clock import Clock
+from gmobot.config import Config
 from gmobot.errors import VenueError
 from gmobot.live.desk import Desk
 from gmobot.live.store import Event
 from gmobot.live.supervisor import Supervisor
 from gmobot.ops.telemetry import Telemetry
-from gmobot.venue.models import Book, Execution, OrderUpdate, Print, StreamEvent, StreamNotice
+from gmobot.venue.gmo.streams import ORDER_CHANNELS, POSITION_CHANNELS
+from gmobot.venue.models import Book, Execution, OrderUpdate, PositionChange, PositionUpdate, Print, StreamEvent, StreamNotice
 
 _EVENTS_QUEUED = 100_000
+
+
+def private_channels(config: Config) -> tuple[str, ...]:
+    """Return what is to be heard of an account: its positions too, where it can have any."""
+    leverage = any(instrument.product == "leverage" for instrument in config.instruments)
+    return ORDER_CHANNELS + (POSITION_CHANNELS[:1] if leverage else ())
 
 
 class Intake:
@@ -62,6 +70,10 @@ class Intake:
                 desk.market.on_book(event, self._clock.now_ns())
         elif isinstance(event, Execution | OrderUpdate):
             self._events.put_nowait(event)
+        elif isinstance(event, PositionUpdate):
+            desk = self._desks.get(event.position.symbol)
+            if desk is not None:
+                desk.tracker.on_position(event.position, gone=event.change is PositionChange.CLOSED)
         elif isinstance(event, StreamNotice):
             self._on_notice(event)
         if self._tap is not None:

@@ -28,6 +28,8 @@ class Purpose(StrEnum):
     EXIT = "exit"
     PROTECT = "protect"
     """A STOP that rests at the exchange."""
+    FORCED = "forced"
+    """A close of our position that we did not send: the exchange's losscut, or a person's hand. Known afterwards only."""
 
 
 class IntentState(StrEnum):
@@ -96,6 +98,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     def open_lots(self) -> int:
         """Lots that may still fill."""
         return 0 if self.state.is_final else self.lots - self.executed_lots
+
+    @property
+    def opens(self) -> bool:
+        """Whether it raises exposure."""
+        return self.purpose is Purpose.ENTRY
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,9 @@
-"""One symbol's ledger as the daemon keeps it: the core's own arithmetic, run plain, stored as numbers."""
+"""One symbol's ledger as the daemon keeps it: the core's own arithmetic, run plain, stored as numbers.
+
+Beside it stands what the symbol did to the yen at the exchange, as the exchange reports it. On spot the two are
+the same. On leverage no yen moves for the notional: a close brings its reported gain or loss, every fill costs
+its fee, and a night its leverage fee.
+"""
 
 from __future__ import annotations
 
@@ -8,44 +13,65 @@ from typing import Any
 import numpy as np
 
 from gmobot.core.compiled import PlainRecord, uncompiled
-from gmobot.core.instrument import Instrument
-from gmobot.core.ledger import LEDGER, apply_buy, apply_sell, show
+from gmobot.core.instrument import Instrument, Product
+from gmobot.core.ledger import LEDGER, apply_buy, apply_leverage_fee, apply_sell, show
 from gmobot.errors import FatalError
 from gmobot.venue.models import Side
 
 _buy = uncompiled(apply_buy)
 _sell = uncompiled(apply_sell)
+_leverage_fee = uncompiled(apply_leverage_fee)
 _show = uncompiled(show)
+_REPORTED = "reported_uyen"
 
 
 class SymbolLedger:
-    """Coins and yen of one symbol, changed by fills only."""
+    """Coins and yen of one symbol, changed by fills and leverage fees only."""
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
         self._numbers = np.zeros(1, LEDGER)
         self._record: Any = PlainRecord(self._numbers[0])
+        self._reported_uyen = 0
 
     @classmethod
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
         """Make a ledger from what the database holds, or an empty one."""
         ledger = cls(instrument)
-        for name, value in (saved or {}).items():
+        numbers = dict(saved or {})
+        ledger._reported_uyen = numbers.pop(_REPORTED, 0)
+        for name, value in numbers.items():
             setattr(ledger._record, name, value)
         return ledger
 
-    def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int) -> None:
+    def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int = 0) -> None:
         """Book a fill.
 
+        Args:
+            side: Of the fill.
+            ticks: Its price.
+            lots: Its size.
+            fee_uyen: As reported, signed.
+            closes: Whether it closes what is held, on leverage; on spot a sale always does.
+            realized_uyen: What a leverage close brought, as reported.
+
         Raises:
-            FatalError: It sells more than is ours.
+            FatalError: It closes more than is ours, or opens a second side.
         """
-        if side is Side.BUY:
-            _buy(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
-        elif lots > self.position:
-            raise FatalError(f"{self._instrument.symbol}: a fill sells {lots} lots of {self.position} that are ours")
-        else:
-            _sell(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
+        held, signed = self.position, lots if side is Side.BUY else -lots
+        if closes or (side is Side.SELL and not self.on_leverage):
+            if held * signed >= 0 or lots > abs(held):
+                raise FatalError(f"{self._instrument.symbol}: a fill closes {lots} lots of {held} that are ours")
+        elif held * signed < 0:
+            raise FatalError(f"{self._instrument.symbol}: a fill opens {signed} lots beside {held} that are ours")
+        change = _buy if side is Side.BUY else _sell
+        change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
+        self._reported_uyen += realized_uyen - fee_uyen
+
+    def apply_leverage_fee(self, fee_uyen: int) -> None:
+        """Book what holding a position over the day's turn cost."""
+        _leverage_fee(self._record, fee_uyen)
+        self._reported_uyen -= fee_uyen
 
     def show(self, account: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
         """Write what a one-element ACCOUNT array tells of this symbol."""
@@ -53,22 +79,32 @@ class SymbolLedger:
 
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
-        return {name: int(self._numbers[0][name]) for name in LEDGER.names or ()}
+        return {name: int(self._numbers[0][name]) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen}
+
+    @property
+    def on_leverage(self) -> bool:
+        """Whether the symbol is a leverage product."""
+        return self._instrument.product is Product.LEVERAGE
 
     @property
     def position(self) -> int:
-        """Lots we own."""
+        """Lots we own; negative is short."""
         return int(self._record.position)
 
     @property
     def cost_uyen(self) -> int:
-        """What they were bought for."""
+        """What they were bought for; of a short position negative: what they were sold for."""
         return int(self._record.cost_uyen)
 
     @property
     def cash_uyen(self) -> int:
-        """What all fills and fees did to our yen."""
+        """What all fills and fees did to our yen, every notional paid for in full."""
         return int(self._record.cash_uyen)
+
+    @property
+    def yen_uyen(self) -> int:
+        """What this symbol did to the yen at the exchange."""
+        return self._reported_uyen if self.on_leverage else self.cash_uyen
 
     @property
     def fees_uyen(self) -> int:
@@ -77,7 +113,7 @@ class SymbolLedger:
 
     @property
     def realized_uyen(self) -> int:
-        """What sales brought above cost, before fees."""
+        """What closes brought above cost, before fees."""
         return int(self._record.realized_uyen)
 
     @property

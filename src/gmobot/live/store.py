@@ -19,11 +19,19 @@ from gmobot.clock import Clock
 from gmobot.errors import StoreError
 from gmobot.live import schema
 from gmobot.live.intents import Fill, Intent, IntentState, Latch
+from gmobot.live.positions import Piece
 from gmobot.live.workers import Worker
 
 T = TypeVar("T")
 _OUTBOX_BATCH = 500
 _OUTBOX_KEPT = 20_000
+_PIECES = """
+SELECT f.symbol, f.position_id, MAX(CASE WHEN i.purpose = 'entry' THEN f.side END) AS side,
+    SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) AS lots, MAX(i.losscut) AS losscut
+FROM fills AS f JOIN intents AS i USING (intent_id) WHERE f.position_id IS NOT NULL
+GROUP BY f.symbol, f.position_id HAVING SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) > 0
+ORDER BY f.position_id
+"""
 
 
 class AuditSink(Protocol):
@@ -75,7 +83,8 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     foreign_orders: set[int]
     known_orders: set[int]
     known_executions: set[int]
-    used_decisions: set[tuple[str, int]]
+    used_decisions: set[tuple[str, int, int]]
+    pieces: list[Piece]
     counts: dict[str, int]
     unfinished_run: str | None
 
@@ -352,9 +361,13 @@ def _load(db: sqlite3.Connection) -> Saved:
             known_orders={row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL")},
             known_executions={row[0] for row in db.execute("SELECT execution_id FROM fills")},
             used_decisions={
-                (row[0], row[1])
-                for row in db.execute("SELECT symbol, MAX(decision_id) FROM intents WHERE purpose = 'entry' GROUP BY symbol")
+                (row[0], row[1], row[2])
+                for row in db.execute(
+                    "SELECT symbol, decision_id, SUM(lots) FROM intents AS i WHERE purpose = 'entry' AND decision_id = "
+                    "(SELECT MAX(decision_id) FROM intents WHERE purpose = 'entry' AND symbol = i.symbol) GROUP BY symbol, decision_id"
+                )
             },
+            pieces=[msgspec.convert(dict(row), Piece) for row in db.execute(_PIECES)],
             counts={
                 "orders": db.execute("SELECT COUNT(*) FROM intents").fetchone()[0],
                 "fills": db.execute("SELECT COUNT(*) FROM fills").fetchone()[0],

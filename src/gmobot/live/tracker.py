@@ -20,9 +20,19 @@ given up, and none among executions, asked
 that delay later still: it may have filled
 just before it was missed. A MARKET order
 never rests, so for it one question is both
-several such                                  still unknown: a person must decide
+as many such as there are unknown intents     acknowledged, in the order they were made
+that look the same: all of them are ours
+several such otherwise                        still unknown: a person must decide
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
+a change of price was asked for, and the      amended
+order stands at the new price
+it stands at the old one, asked later than    not amended
+the visibility delay, or the exchange says
+why it did not move
+it stands at a price nobody here asked for    amended by another hand
+a fill of our leverage position by an order   forced: booked as ours
+of no known owner, while nothing is unknown
 ============================================  ===============================================
 """
 
@@ -37,7 +47,7 @@ from gmobot.live.books import Books, matches
 from gmobot.live.intents import Intent, IntentState
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, TimeInForce
 
 _BATCH = 10
 """Most ids one query may name."""
@@ -110,12 +120,10 @@ class OrderTracker:
 
     async def on_execution(self, execution: Execution) -> None:
         """Take a fill from the stream or a query."""
-        if self._books.is_booked(execution.execution_id) or self._books.is_foreign(execution.order_id):
+        if self._books.is_booked(execution.execution_id):
             return
         if self._books.by_order(execution.order_id) is None:
-            waiting = self._wait_for_owner(execution.order_id)
-            if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
-                waiting.executions.append(execution)
+            self._keep_for_its_owner(execution)
             return
         booked = await self._books.book(execution)
         if booked is not None:
@@ -123,6 +131,16 @@ class OrderTracker:
             self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
             self.last_fill_ns = self._clock.now_ns()
             self._changed()
+
+    def _keep_for_its_owner(self, execution: Execution) -> None:
+        touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
+        if self._books.is_foreign(execution.order_id) and not touches_ours:
+            return
+        waiting = self._wait_for_owner(execution.order_id)
+        if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
+            waiting.executions.append(execution)
+            if touches_ours:
+                self._changed()
 
     async def on_update(self, update: OrderUpdate) -> None:
         """Take an order event from the stream."""
@@ -133,7 +151,11 @@ class OrderTracker:
         if intent is None:
             self._wait_for_owner(order.order_id).updates.append(order)
             return
-        await self._settle(intent, order)
+        await self._settle(intent, order, asked=False)
+
+    def on_position(self, position: Position, *, gone: bool) -> None:
+        """Take a leverage position's news: it may be somebody else's beside ours."""
+        self._books.pieces(self._symbol).observe(position, 0 if gone else self._instrument.lots(position.size))
 
     async def claim(self, order_id: int) -> None:
         """An order has become ours: take what was told about it before."""
@@ -176,9 +198,11 @@ class OrderTracker:
         strangers = await self._strangers()
         for intent in unresolved:
             found = [order for order in strangers if self._looks_like(order, intent)]
-            if len(found) == 1:
-                strangers.remove(found[0])
-                await self._adopt(intent, found[0])
+            twins = sum(_same_order(other, intent) for other in self._books.unresolved(self._symbol))
+            if len(found) == 1 or 0 < len(found) == twins:
+                first = min(found, key=lambda order: order.order_id)
+                strangers.remove(first)
+                await self._adopt(intent, first)
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
@@ -229,6 +253,8 @@ class OrderTracker:
         for order_id, waiting in list(self._waiting.items()):
             if self._books.by_order(order_id) is not None:
                 await self.claim(order_id)
+            elif any(self._books.pieces(self._symbol).owns(execution.position_id) for execution in waiting.executions):
+                continue
             elif self._clock.now_ns() - waiting.since_ns > patience_ns:
                 del self._waiting[order_id]
                 await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")
@@ -252,9 +278,37 @@ class OrderTracker:
         if order.symbol != intent.symbol or order.created_at_ns < intent.created_ns - _CLOCK_TOLERANCE_NS:
             return False
         # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
-        return order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and matches(
+        known_words = order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and order.settle in (intent.settle, Settle.UNKNOWN)
+        return known_words and matches(
             intent, side=order.side, type_=order.type, size=order.size, price=order.price, instrument=self._instrument
         )
+
+    async def claim_forced(self) -> None:
+        """Book what closed our leverage position without an order of ours: a losscut, or a person's hand.
+
+        Only while nothing is unknown: otherwise it may be an order of ours that has no id yet.
+
+        Raises:
+            VenueError: No answer; it waits on.
+        """
+        if not self._waiting or self._books.unresolved(self._symbol):
+            return
+        pieces = self._books.pieces(self._symbol)
+        taken = [
+            order_id
+            for order_id, waiting in self._waiting.items()
+            if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
+        ]
+        for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
+            await self._books.adopt_forced(order, self._instrument.lots(order.size))
+            await self.claim(order.order_id)
+            await self._settle_by_id(order)
+            self._changed()
+
+    async def _settle_by_id(self, order: Order) -> None:
+        intent = self._books.by_order(order.order_id)
+        if intent is not None:
+            await self._settle(intent, order)
 
     async def _adopt(self, intent: Intent, order: Order) -> None:
         ours = await self._books.acknowledge(intent, order.order_id, resolved=True)
@@ -269,8 +323,14 @@ class OrderTracker:
         elif self._clock.now_ns() - intent.updated_ns > 2 * self._visibility_ns + _CLOCK_TOLERANCE_NS:
             await self._alarm("exchange_error", f"order {intent.order_id} is ours but the exchange no longer knows it")
 
-    async def _settle(self, intent: Intent, order: Order) -> None:
-        """Bring our order to where the exchange says it stands; its end counts only once all fills are booked."""
+    async def _settle(self, intent: Intent, order: Order, *, asked: bool = True) -> None:
+        """Bring our order to where the exchange says it stands; its end counts only once all fills are booked.
+
+        Args:
+            intent: Ours.
+            order: As the exchange tells it.
+            asked: Whether it is the answer to a question. An event may be an old one, so it proves no price.
+        """
         reported = self._instrument.lots(order.executed_size)
         current = self._books.by_order(order.order_id)
         if current is None or current.state.is_final:
@@ -282,12 +342,39 @@ class OrderTracker:
             if current is None or current.state.is_final:
                 return
         if not order.status.is_final:
-            await self._books.working(current)
+            current = await self._books.working(current)
+            if asked:
+                await self._note_price(current, order)
+            elif current.amending_to:
+                self.suspect(current)
+                self._changed()
         elif current.executed_lots == reported:
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
             self._changed()
         else:
             self._suspect.add(intent.intent_id)
 
+    async def _note_price(self, intent: Intent, order: Order) -> None:
+        """See at which price an order of ours stands, and what became of a change of it."""
+        if order.price is None or order.status is OrderStatus.AMENDING:
+            return
+        stands = self._instrument.ticks(order.price)
+        if not intent.amending_to:
+            if stands != intent.price and intent.price:
+                await self._books.amended(intent, stands, "by another hand")
+                self._changed()
+        elif stands == intent.amending_to:
+            await self._books.amended(intent, stands)
+            self._changed()
+        elif order.cancel_reason is not None or self._clock.now_ns() - intent.updated_ns > self._visibility_ns:
+            await self._books.not_amended(intent, order.cancel_reason or "it did not move within the visibility delay")
+            self._changed()
+
     def _wait_for_owner(self, order_id: int) -> Waiting:
         return self._waiting.setdefault(order_id, Waiting(self._symbol, self._clock.now_ns(), [], []))
+
+
+def _same_order(one: Intent, other: Intent) -> bool:
+    """Return whether two intents would look the same at the exchange."""
+    names = ("side", "type", "time_in_force", "lots", "price", "settle")
+    return all(getattr(one, name) == getattr(other, name) for name in names)

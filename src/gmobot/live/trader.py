@@ -8,33 +8,37 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gmobot.clock import NS_PER_SECOND, Clock
-from gmobot.errors import NotSent, OutcomeUnknown, Refused, VenueError
+from gmobot.core.instrument import Product
+from gmobot.errors import VenueError
 from gmobot.live.books import Books, order_fields
 from gmobot.live.desire import Desire
+from gmobot.live.entry import EntryStyle, worded
 from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.market import Market
-from gmobot.live.plan import Action, Cancel, Place, Situation, next_action
+from gmobot.live.plan import Action, Amend, Cancel, Place, Situation, next_action
+from gmobot.live.sender import After, Sender
 from gmobot.live.store import Event, Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import OrderRequest, OrderType, TimeInForce
+from gmobot.venue.models import OrderType, Side
 
-_STOP_FIRES_AT_ONCE = "ERR-5129"
 _MOST_ACTIONS_A_TURN = 20
 _UNKNOWN_POLL_SECONDS = 0.5
 _IDLE_SECONDS = 5.0
 _SETTLE_NS = NS_PER_SECOND
 """An entry that fills in pieces is protected once it is quiet for this long, or ended."""
 _CANCEL_PATIENCE_NS = NS_PER_SECOND
+_AMEND_PATIENCE_NS = NS_PER_SECOND // 2
 _MARKET_PATIENCE_NS = NS_PER_SECOND
 _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
+_CLOSED_RETRY_NS = 5 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,21 @@ class Standing:
     exchange_open: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Manner:
+    """How one symbol is traded.
+
+    Attributes:
+        style: How entries are worded.
+        entry_window_seconds: How long after a bar's end its entry may be sent, and may rest.
+        max_lots: Most that may be held, 0 for any.
+    """
+
+    style: EntryStyle
+    entry_window_seconds: float
+    max_lots: int = 0
+
+
 class SymbolTrader:
     """The order manager of one symbol."""
 
@@ -72,38 +91,43 @@ class SymbolTrader:
         clock: Clock,
         telemetry: Telemetry,
         standing: Callable[[], Standing],
-        entry_window_seconds: float,
+        manner: Manner,
     ) -> None:
         self.symbol = symbol
         self._books = books
         self._tracker = tracker
         self._market = market
         self._gate = gate
-        self._rest = rest
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
         self._standing = standing
-        self._entry_window_ns = int(entry_window_seconds * NS_PER_SECOND)
+        self._manner = manner
+        self._sender = Sender(symbol, books=books, tracker=tracker, gate=gate, rest=rest, clock=clock, telemetry=telemetry)
+        self._entry_window_ns = int(manner.entry_window_seconds * NS_PER_SECOND)
         self._wake = asyncio.Event()
         self._desire: Desire | None = None
         self._exit_reason: str | None = None
         self._cancelling: dict[int, int] = {}
+        self._unamendable: set[int] = set()
         self._recorded: set[tuple[int, Purpose, str]] = set()
         self._not_before_ns = 0
         self._asked: asyncio.Future[None] | None = None
         self._asked_ns = 0
+        self.reserved = False
         self.idle = asyncio.Event()
 
     @property
     def stop(self) -> int:
-        """Trigger of the protective STOP the core asks for, in ticks, 0 for none."""
-        return self._desire.stop if self._desire is not None else 0
+        """Trigger of the protective STOP the core asks for what is held, in ticks, 0 for none."""
+        return self._desire.stop if self._desire is not None and not self._leaves_side(self._desire) else 0
 
     @property
     def closing(self) -> bool:
         """Whether the position is being reduced."""
-        lower = self._desire is not None and self._desire.target < self._books.position(self.symbol)
+        position = self._books.position(self.symbol)
+        kept = abs(self._desire.target) if self._desire is not None and not self._leaves_side(self._desire) else 0
+        lower = self._desire is not None and kept < abs(position)
         return lower or self._exit_reason is not None or self._standing().close
 
     def desire(self, desire: Desire) -> None:
@@ -127,19 +151,21 @@ class SymbolTrader:
     def on_price(self) -> None:
         """A trade was printed: see whether it crossed a trigger that does not rest at the exchange."""
         desire, price = self._desire, self._market.last
-        if desire is None or self._exit_reason is not None or self._books.position(self.symbol) <= 0:
+        position = self._books.position(self.symbol)
+        if desire is None or self._exit_reason is not None or position == 0 or self._leaves_side(desire):
             return
-        if desire.take_profit and price >= desire.take_profit:
+        side = 1 if position > 0 else -1
+        if desire.take_profit and (price - desire.take_profit) * side >= 0:
             self._exit_reason = "take_profit"
             self.wake()
-        elif desire.stop and price <= desire.stop and self.uncovered_lots() > 0:
+        elif desire.stop and (price - desire.stop) * side <= 0 and self.uncovered_lots() > 0:
             self._exit_reason = "stop_loss"
             self.wake()
 
     def uncovered_lots(self) -> int:
-        """Return own lots that no order at the exchange would sell."""
-        open_sells = [i for i in self._books.open_intents(self.symbol) if i.purpose is not Purpose.ENTRY and not i.state.is_unresolved]
-        return max(0, self._books.position(self.symbol) - sum(intent.open_lots for intent in open_sells))
+        """Return own lots that no order at the exchange would close."""
+        closes = [i for i in self._books.open_intents(self.symbol) if not i.opens and not i.state.is_unresolved]
+        return max(0, abs(self._books.position(self.symbol)) - sum(intent.open_lots for intent in closes))
 
     async def run(self) -> None:
         """Work until cancelled."""
@@ -158,6 +184,7 @@ class SymbolTrader:
             VenueError: A query got no answer; the next turn asks again.
         """
         await self._tracker.resolve()
+        await self._tracker.claim_forced()
         await self._chase_the_overdue()
         await self._tracker.refresh()
         await self._act()
@@ -171,10 +198,15 @@ class SymbolTrader:
             if action is None or not await self._perform(action):
                 return
 
+    def _leaves_side(self, desire: Desire) -> bool:
+        """Whether a desire's prices are about the other side than the one that is held: a flip whose close is not done."""
+        return desire.target * self._books.position(self.symbol) < 0
+
     def _in_transition(self) -> bool:
         """Whether an order is on its way to its end, or to be found: what is open will soon be otherwise."""
         return bool(self._cancelling) or any(
-            intent.state.is_unresolved or intent.type is OrderType.MARKET for intent in self._books.open_intents(self.symbol)
+            intent.state.is_unresolved or intent.type is OrderType.MARKET or intent.amending_to
+            for intent in self._books.open_intents(self.symbol)
         )
 
     async def _compare_if_asked(self) -> None:
@@ -218,12 +250,32 @@ class SymbolTrader:
         position, desire, standing = books.position(self.symbol), self._desire, self._standing()
         if position == 0:
             self._exit_reason = None
-        target, stop = position, 0
-        if desire is not None:
-            target, stop = desire.target, desire.stop
+        target = position if desire is None else desire.target
         if self._exit_reason is not None or standing.close:
             target = 0
-        allowed = (
+        allowed = self._entry_allowed(standing, now)
+        open_intents = books.open_intents(self.symbol)
+        self._forget_ended(open_intents)
+        return Situation(
+            position=position,
+            target=target if allowed else _between(target, position),
+            stop=desire.stop if desire is not None else 0,
+            entry_allowed=allowed,
+            entry_left=books.entry_left(self.symbol, desire.decision_id, desire.target) if desire is not None else 0,
+            settling=self._settling(open_intents, now),
+            stopping=standing.stopping,
+            cancelling=frozenset(self._cancelling),
+            unamendable=frozenset(self._unamendable),
+            open=open_intents,
+            min_lots=instrument.min_lots,
+            max_lots=instrument.max_lots,
+            leverage=instrument.product is Product.LEVERAGE,
+            pieces=self._pieces_to_name(position),
+        )
+
+    def _entry_allowed(self, standing: Standing, now: int) -> bool:
+        desire = self._desire
+        return (
             desire is not None
             and desire.may_open
             and standing.entry_bar is None
@@ -231,130 +283,95 @@ class SymbolTrader:
             and standing.exchange_open
             and now - desire.closed_ns <= self._entry_window_ns
         )
-        open_intents = books.open_intents(self.symbol)
-        self._forget_ended_cancels(open_intents)
-        return Situation(
-            position=position,
-            target=target if allowed else min(target, position),
-            stop=stop,
-            entry_allowed=allowed,
-            entry_used=desire is None or books.entry_used(self.symbol, desire.decision_id),
-            settling=self._settling(open_intents, now),
-            stopping=standing.stopping,
-            cancelling=frozenset(self._cancelling),
-            open=open_intents,
-            min_lots=instrument.min_lots,
-            max_lots=instrument.max_lots,
-        )
+
+    def _pieces_to_name(self, position: int) -> tuple[tuple[int, int], ...]:
+        """Return our positions at the exchange when a close must name one: there is one only, or others stand beside them."""
+        pieces = self._books.pieces(self.symbol)
+        if len(pieces.ours) == 1 or pieces.foreign(Side.BUY if position > 0 else Side.SELL):
+            return tuple((piece.position_id, piece.lots) for piece in pieces.ours)
+        return ()
 
     def _settling(self, open_intents: tuple[Intent, ...], now: int) -> bool:
-        entry = any(intent.purpose is Purpose.ENTRY for intent in open_intents)
+        entry = any(intent.opens for intent in open_intents)
         return entry and now - self._tracker.last_fill_ns < _SETTLE_NS
 
     async def _perform(self, action: Action) -> bool:
         """Do one thing. Returns whether to look for the next at once."""
+        standing = self._standing()
         if isinstance(action, Cancel):
-            return await self._cancel(action.intent)
+            return self._may_take_away(action.intent, standing) and await self._cancel(action.intent)
         if self._clock.now_ns() < self._not_before_ns:
             return False
         self._not_before_ns = 0
-        return await self._place(action)
+        if isinstance(action, Amend):
+            return standing.exchange_open and await self._follow(await self._sender.amend(action.intent, action.price), action.intent)
+        return await self._place(action, standing)
 
-    async def _place(self, place: Place) -> bool:
-        standing = self._standing()
+    def _may_take_away(self, intent: Intent, standing: Standing) -> bool:
+        """A STOP is not taken away while nothing could be put in its place."""
+        if intent.purpose is not Purpose.PROTECT or self._books.position(self.symbol) == 0:
+            return True
+        return standing.exchange_open and self._market.mark() > 0
+
+    async def _place(self, place: Place, standing: Standing) -> bool:
         decision_id = self._desire.decision_id if self._desire else 0
         if standing.watch_reason is not None:
             await self._record_unsent(place, decision_id, standing.watch_reason)
             return False
         if not standing.exchange_open:
             return False
-        denial = self._gate.denial(place, self._market)
+        dressed = self._dressed(place)
+        denial = self._denial(dressed) if dressed is not None else "price_collar"
         if denial == "price_collar" and place.purpose is Purpose.EXIT:
-            limit = self._gate.collar_price(self._market)
+            limit = self._gate.collar_price(self._market, place.side)
             if limit <= 0:
                 return False
-            place, denial = Place(place.purpose, place.side, OrderType.LIMIT, place.lots, limit), None
-        if denial is not None:
-            await self._record_unsent(place, decision_id, denial)
+            dressed, denial = replace(place, type=OrderType.LIMIT, price=limit), None
+        if dressed is None or denial is not None:
+            await self._record_unsent(place, decision_id, denial or "price_collar")
             return False
-        return await self._submit(place, decision_id)
+        due_ns = self._desire.due_ns if self._desire is not None and place.purpose is Purpose.ENTRY else None
+        return await self._follow(await self._sender.place(dressed, decision_id, due_ns=due_ns))
 
-    async def _submit(self, place: Place, decision_id: int) -> bool:
-        instrument, now = self._books.instrument(self.symbol), self._clock.now_ns()
-        tif = TimeInForce.GTC if place.type is OrderType.LIMIT else TimeInForce.IOC
-        draft = Intent(
-            intent_id=0,
-            symbol=self.symbol,
-            purpose=place.purpose,
-            side=place.side,
-            type=place.type,
-            time_in_force=tif,
-            lots=place.lots,
-            price=place.price,
-            decision_id=decision_id,
-            created_ns=now,
-            updated_ns=now,
-        )
-        self._gate.sent()
-        intent = await self._books.add(draft)
-        if place.purpose is Purpose.ENTRY and self._desire is not None:
-            self._telemetry.tick_to_order((self._clock.now_ns() - self._desire.due_ns) / NS_PER_SECOND)
-        request = OrderRequest(
-            symbol=self.symbol,
-            side=place.side,
-            type=place.type,
-            size=instrument.size(place.lots),
-            price=instrument.price(place.price) if place.price else None,
-            time_in_force=tif,
-            urgent=place.purpose is not Purpose.ENTRY,
-        )
-        started = self._clock.monotonic()
-        outcome = await self._send(intent, request)
-        self._telemetry.order(place.side.value, place.type.value, outcome)
-        self._telemetry.order_roundtrip(self._clock.monotonic() - started)
-        return outcome == "confirmed"
+    def _dressed(self, place: Place) -> Place | None:
+        if place.purpose is not Purpose.ENTRY:
+            return place
+        return worded(place, self._manner.style, self._market, stop=self.stop, number=self._books.counts.orders)
 
-    async def _send(self, intent: Intent, request: OrderRequest) -> str:
-        try:
-            order_id = await self._rest.place_order(request)
-        except Refused as error:
-            await self._on_refusal(intent, error)
-            return "refused"
-        except NotSent as error:
-            await self._books.reject(intent, f"never sent: {error}")
-            self._wait_before_retry()
-            return "denied"
-        except OutcomeUnknown as error:
-            await self._books.unknown(intent, str(error))
-            return "unresolved"
-        self._gate.accepted()
-        await self._books.acknowledge(intent, order_id)
-        await self._tracker.claim(order_id)
-        return "confirmed"
+    def _denial(self, place: Place) -> str | None:
+        opening = sum(intent.open_lots for intent in self._books.open_intents(self.symbol) if intent.opens)
+        exposure = abs(self._books.position(self.symbol)) + opening + place.lots
+        return self._gate.denial(place, self._market, exposure=exposure, max_lots=self._manner.max_lots)
 
-    async def _on_refusal(self, intent: Intent, error: Refused) -> None:
-        await self._books.reject(intent, f"{error.code or error.category.value}: {error}")
-        self._gate.refused()
-        if error.code == _STOP_FIRES_AT_ONCE and intent.purpose is Purpose.PROTECT:
-            # The price is beyond the stop already: what the STOP would have done is done now.
+    async def _follow(self, after: After, intent: Intent | None = None) -> bool:
+        """Do what a reply asks for. Returns whether to look for the next thing at once."""
+        self.reserved = after is After.RESERVED
+        if after is After.EXIT_NOW:
             self._exit_reason = "stop_loss"
             self.wake()
-            return
-        self._wait_before_retry()
+        elif after is After.GONE:
+            self._observe(self.reconcile())
+        elif after is After.RESERVED:
+            for known in self._books.open_intents(self.symbol):
+                if not known.opens and not known.state.is_unresolved:
+                    self._tracker.suspect(known)
+        elif after is After.NO_AMEND and intent is not None:
+            self._unamendable.add(intent.intent_id)
+        if after in (After.WAIT, After.GONE, After.RESERVED):
+            self._not_before_ns = self._clock.now_ns() + _RETRY_NS
+        elif after is After.CLOSED:
+            self._not_before_ns = self._clock.now_ns() + _CLOSED_RETRY_NS
+        return after in (After.GO_ON, After.NO_AMEND)
+
+    @staticmethod
+    def _observe(asked: asyncio.Future[None]) -> None:
+        """Nobody waits for this comparison: its failure is met by the next one."""
+        asked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _cancel(self, intent: Intent) -> bool:
-        if intent.order_id is None:
-            return False
         self._cancelling[intent.intent_id] = self._clock.now_ns()
-        try:
-            await self._rest.cancel_order(intent.order_id)
-        except Refused:
-            # Mostly ERR-5122: it has just ended by itself. What became of it decides what comes next.
-            self._tracker.suspect(intent)
+        if await self._sender.cancel(intent) is After.FIND_OUT:
             await self._tracker.refresh()
-        except (NotSent, OutcomeUnknown):
-            # Cancelling twice is harmless: ask what it became, and try again if it still stands.
-            self._tracker.suspect(intent)
         return True
 
     async def _chase_the_overdue(self) -> None:
@@ -367,18 +384,16 @@ class SymbolTrader:
             if asked is not None and now - asked > _CANCEL_PATIENCE_NS:
                 del self._cancelling[intent.intent_id]
                 self._tracker.suspect(intent)
-            elif intent.type is OrderType.MARKET and age > _MARKET_PATIENCE_NS:
+            elif (intent.amending_to and age > _AMEND_PATIENCE_NS) or (intent.type is OrderType.MARKET and age > _MARKET_PATIENCE_NS):
                 self._tracker.suspect(intent)
             elif asked is None and intent.purpose is Purpose.EXIT and intent.type is OrderType.LIMIT and age > _LIMIT_EXIT_PATIENCE_NS:
                 # The market left the collar behind: take it back and ask again at today's price.
                 await self._cancel(intent)
 
-    def _forget_ended_cancels(self, open_intents: tuple[Intent, ...]) -> None:
+    def _forget_ended(self, open_intents: tuple[Intent, ...]) -> None:
         alive = {intent.intent_id for intent in open_intents}
         self._cancelling = {key: at for key, at in self._cancelling.items() if key in alive}
-
-    def _wait_before_retry(self) -> None:
-        self._not_before_ns = self._clock.now_ns() + _RETRY_NS
+        self._unamendable &= alive
 
     async def _record_unsent(self, place: Place, decision_id: int, reason: str) -> None:
         """Say once per decision what would have been sent, and why it was not."""
@@ -386,20 +401,12 @@ class SymbolTrader:
         if key in self._recorded:
             return
         self._recorded = {k for k in self._recorded if k[0] == decision_id} | {key}
-        instrument, now = self._books.instrument(self.symbol), self._clock.now_ns()
-        shown = Intent(
-            intent_id=0,
-            symbol=self.symbol,
-            purpose=place.purpose,
-            side=place.side,
-            type=place.type,
-            time_in_force=TimeInForce.IOC,
-            lots=place.lots,
-            price=place.price,
-            decision_id=decision_id,
-            created_ns=now,
-            updated_ns=now,
-            state=IntentState.REJECTED,
-        )
-        await self._store.emit([Event("order_intent", order_fields(shown, instrument) | {"sent": False, "reason": reason})])
+        shown = self._sender.draft(place, decision_id, state=IntentState.REJECTED)
+        fields = order_fields(shown, self._books.instrument(self.symbol)) | {"sent": False, "reason": reason}
+        await self._store.emit([Event("order_intent", fields)])
         self._telemetry.order(place.side.value, place.type.value, "denied")
+
+
+def _between(target: int, position: int) -> int:
+    """Return the target with nothing added to the position: between it and nothing."""
+    return max(0, min(target, position)) if position >= 0 else min(0, max(target, position))
