@@ -29,6 +29,7 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import (
     Balance,
     Book,
+    CloseRequest,
     Execution,
     Kline,
     Order,
@@ -44,6 +45,7 @@ from gmobot.venue.models import (
 SECOND = 1_000_000_000
 START_NS = 1_767_225_600 * SECOND
 PRICE = 10_000_000
+BTC_JPY = Instrument("BTC_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.001"), Decimal("0.001"), Decimal(5), Decimal(0), Decimal(0))
 BTC = Instrument("BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005"))
 
 
@@ -76,7 +78,11 @@ class ScriptedRest(GmoRest):
         self.trouble: VenueError | None = None
         self.placed: list[OrderRequest] = []
         self.cancelled: list[int] = []
+        self.closed: list[CloseRequest] = []
+        self.changed: list[tuple[int, Decimal]] = []
         self.answer: Callable[[OrderRequest], Awaitable[int]] | None = None
+        self.answer_close: Callable[[CloseRequest], Awaitable[int]] | None = None
+        self.answer_change: VenueError | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.trade_pages = 0
 
@@ -116,6 +122,16 @@ class ScriptedRest(GmoRest):
         assert self.answer is not None
         return await self.answer(order)
 
+    async def close_position(self, order: CloseRequest) -> int:
+        self.closed.append(order)
+        assert self.answer_close is not None
+        return await self.answer_close(order)
+
+    async def change_order(self, order_id: int, price: Decimal, losscut_price: Decimal | None = None) -> None:
+        self.changed.append((order_id, price))
+        if self.answer_change is not None:
+            raise self.answer_change
+
     async def cancel_order(self, order_id: int) -> None:
         self.cancelled.append(order_id)
 
@@ -127,8 +143,10 @@ class ScriptedRest(GmoRest):
 class Bench:
     """The order manager of BTC over a real database file; :meth:`reopen` is a restart."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, instrument: Instrument = BTC, *, style: EntryStyle | None = None, max_lots: int = 0) -> None:
         self.directory = directory
+        self.instrument, self.symbol = instrument, instrument.symbol
+        self.manner = Manner(style or EntryStyle(), entry_window_seconds=10.0, max_lots=max_lots)
         self.clock = HandClock()
         self.rest = ScriptedRest()
         self.alarms: list[tuple[str, str]] = []
@@ -143,14 +161,14 @@ class Bench:
         self.store = open_store(self.directory, self.clock, run_id=f"run-{self.runs}")
         await self.store.open()
         self.saved = await self.store.load()
-        self.books = Books({"BTC": BTC}, self.store, self.clock, self.saved)
-        self.market = Market(BTC)
+        self.books = Books({self.symbol: self.instrument}, self.store, self.clock, self.saved)
+        self.market = Market(self.instrument)
         self.market.on_book(book(), self.clock.now_ns())
         self.market.last = PRICE
-        self.account = Account(self.books, {"BTC": self.market}, self.clock, AccountState.restore(self.saved.account))
+        self.account = Account(self.books, {self.symbol: self.market}, self.clock, AccountState.restore(self.saved.account))
         telemetry = Telemetry(version="test", config_hash="0")
         self.tracker = OrderTracker(
-            "BTC",
+            self.symbol,
             self.books,
             self.rest,
             self.clock,
@@ -161,7 +179,7 @@ class Bench:
         )
         self.gate = OrderGate(limits(), self.clock, entry_bar=lambda: self.bar)
         self.trader = SymbolTrader(
-            "BTC",
+            self.symbol,
             books=self.books,
             tracker=self.tracker,
             market=self.market,
@@ -171,7 +189,7 @@ class Bench:
             clock=self.clock,
             telemetry=telemetry,
             standing=lambda: self.standing,
-            manner=Manner(EntryStyle(), entry_window_seconds=10.0),
+            manner=self.manner,
         )
 
     async def close(self) -> None:
@@ -185,7 +203,7 @@ class Bench:
 
     async def intend(self, **changes: Any) -> Intent:
         """Commit an intent."""
-        return await self.books.add(intent(**({"created_ns": self.clock.now_ns()} | changes)))
+        return await self.books.add(intent(**({"created_ns": self.clock.now_ns(), "symbol": self.symbol} | changes)))
 
     async def acknowledged(self, order_id: int = 1, **changes: Any) -> Intent:
         """Commit an intent whose order the exchange has."""

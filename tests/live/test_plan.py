@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -52,6 +53,14 @@ def protect(lots: int, price: int = 90) -> Place:
 
 def leave(lots: int) -> Place:
     return Place(Purpose.EXIT, Side.SELL, OrderType.MARKET, lots)
+
+
+def amending(price: int) -> Intent:
+    return msgspec.structs.replace(stop_order(), amending_to=price)
+
+
+def replace_lots(position_id: int, lots: int) -> Intent:
+    return msgspec.structs.replace(exit_order(lots), position_id=position_id)
 
 
 ENTRY = intent(intent_id=5, state=WORKING)
@@ -198,3 +207,81 @@ def test_along_any_path_every_unknown_order_could_fill_at_once(seed: int) -> Non
             del open_[action.intent.intent_id]
         sold = sum(i.open_lots for i in open_.values() if i.side is Side.SELL)
         assert position - sold >= 0, f"seed {seed}"
+
+
+MIRRORED = {Side.BUY: Side.SELL, Side.SELL: Side.BUY}
+
+
+def mirrored(now: Situation) -> Situation:
+    """Return the same situation on the other side of the market."""
+    turned = tuple(msgspec.structs.replace(known, side=MIRRORED[known.side]) for known in now.open)
+    return replace(now, position=-now.position, target=-now.target, open=turned)
+
+
+@settings(max_examples=400, deadline=None)
+@given(situations(), st.booleans())
+def test_a_short_position_is_a_long_one_in_a_mirror(now: Situation, leverage: bool) -> None:
+    now = replace(now, leverage=leverage)
+    here, there = next_action(now), next_action(mirrored(now))
+    if isinstance(here, Place):
+        here = replace(here, side=MIRRORED[here.side])
+    elif here is not None:
+        here = replace(here, intent=msgspec.structs.replace(here.intent, side=MIRRORED[here.intent.side]))
+    assert here == there
+
+
+CLOSE_STOP = stop_order()
+LEVERAGE: list[tuple[str, Situation, Action | None]] = [
+    ("a short is wanted", situation(target=-100), Place(Purpose.ENTRY, Side.SELL, OrderType.MARKET, 100)),
+    ("a flip closes first", situation(position=100, target=-100, stop=110), leave(100)),
+    ("a flip takes the former stop away", situation(CLOSE_STOP, position=100, target=-100, stop=110), Cancel(CLOSE_STOP)),
+    ("a flip waits for its close", situation(exit_order(100), position=100, target=-100, stop=110), None),
+    ("a flip opens once it is flat", situation(target=-100, stop=110), Place(Purpose.ENTRY, Side.SELL, OrderType.MARKET, 100)),
+    ("a stop of the side that is gone is taken away", situation(CLOSE_STOP, position=-50, target=-50, stop=110), Cancel(CLOSE_STOP)),
+    ("nothing opens beside a stop of the other side", situation(stop_order(state=IntentState.INTENT), target=-100), None),
+    ("an unknown exit of everything is no reason to wait", situation(exit_order(100, IntentState.UNKNOWN), position=100), leave(100)),
+    ("an unknown exit of a part is", situation(exit_order(50, IntentState.UNKNOWN), position=100, target=50), None),
+    ("nor is an unknown stop", situation(stop_order(state=IntentState.UNKNOWN), position=100), leave(100)),
+    ("the only position is named", situation(position=100, pieces=((5, 100),)), replace(leave(100), position_id=5)),
+    ("one after the other", situation(position=100, pieces=((5, 60), (6, 40))), replace(leave(60), position_id=5)),
+    (
+        "what one order closes already is not named again",
+        situation(replace_lots(5, 60), position=100, pieces=((5, 60), (6, 40))),
+        replace(leave(40), position_id=6),
+    ),
+    ("its stop names it too", situation(position=100, target=100, stop=90, pieces=((5, 100),)), replace(protect(100), position_id=5)),
+]
+
+
+@pytest.mark.parametrize(("now", "expected"), [row[1:] for row in LEVERAGE], ids=[row[0] for row in LEVERAGE])
+def test_the_next_action_on_leverage(now: Situation, expected: Action | None) -> None:
+    assert next_action(replace(now, leverage=True)) == expected
+
+
+MOVED: list[tuple[str, Situation, Action | None]] = [
+    ("a change is on its way", situation(amending(95), position=100, target=100, stop=95), None),
+    ("a change to yesterday's price is waited for", situation(amending(93), position=100, target=100, stop=95), None),
+    (
+        "its price will not change any more",
+        situation(STOP_90, position=100, target=100, stop=95, unamendable=frozenset({7})),
+        Cancel(STOP_90),
+    ),
+    ("no stop is wanted any more", situation(STOP_90, position=100, target=100, stop=0), Cancel(STOP_90)),
+    ("a stop that is being moved is taken away for an exit", situation(amending(95), position=100), Cancel(amending(95))),
+]
+
+
+@pytest.mark.parametrize(("now", "expected"), [row[1:] for row in MOVED], ids=[row[0] for row in MOVED])
+def test_a_stop_moves(now: Situation, expected: Action | None) -> None:
+    assert next_action(now) == expected
+
+
+@pytest.mark.parametrize(("held", "first"), [(1_000, 1_000), (1_005, 995), (1_010, 1_000), (2_500, 1_000), (9, None)])
+def test_a_close_is_split_such_that_nothing_too_small_is_left(held: int, first: int | None) -> None:
+    assert next_action(situation(position=held)) == (leave(first) if first else None)
+
+
+def test_an_entry_above_the_largest_order_is_ordered_in_pieces() -> None:
+    assert next_action(situation(position=1_000, target=2_500, entry_left=1_500)) == replace(BUY, lots=1_000)
+    assert next_action(situation(position=2_000, target=2_500, entry_left=500)) == replace(BUY, lots=500)
+    assert next_action(situation(position=2_400, target=2_500, entry_left=0)) is None, "what did not fill is not chased"

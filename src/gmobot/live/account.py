@@ -14,7 +14,6 @@ import numpy as np
 from gmobot.clock import Clock, trading_day
 from gmobot.core.records import ACCOUNT
 from gmobot.live.books import Books
-from gmobot.live.intents import Purpose
 from gmobot.live.market import Market
 
 _COINS = "base_lots:"
@@ -123,6 +122,10 @@ class Account:
         record = np.zeros(1, ACCOUNT)
         row = record[0]
         ledger.show(record)
+        pending = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.opens)
+        if not pending and abs(ledger.position) < self._books.instrument(symbol).min_lots:
+            # Dust can be neither sold nor protected: the trade is over, and the next one takes it along.
+            row["position"] = row["cost_uyen"] = 0
         row["cash_uyen"] = self.cash_uyen
         row["equity_uyen"] = self.equity_uyen
         row["peak_equity_uyen"] = max(self.state.peak, self.equity_uyen)
@@ -130,6 +133,6 @@ class Account:
         row["wallet_drift_uyen"] = self.wallet_drift_uyen
         row["other_positions"] = len(others)
         row["other_gross_uyen"] = sum(abs(self.worth_uyen(other)) for other in others)
-        row["pending"] = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.purpose is Purpose.ENTRY)
+        row["pending"] = pending
         row["halted"] = int(halted)
         return record

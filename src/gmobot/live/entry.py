@@ -6,6 +6,7 @@ itself closes the position there, so it is never quite bare before its STOP rest
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -79,7 +80,7 @@ def losscut_beyond(stop: int, side: Side, price: int, instrument: Instrument, ma
     if instrument.product is not Product.LEVERAGE or stop <= 0 or margin <= 0:
         return 0
     if side is Side.BUY:
-        wanted = int(stop * (1 - margin))
+        wanted = math.floor(stop * (1 - margin))
         return wanted if wanted > _losscut_price(price, 1, instrument.leverage) else 0
-    wanted = -int(-stop * (1 + margin) // 1)
+    wanted = math.ceil(stop * (1 + margin))
     return wanted if wanted < _losscut_price(price, -1, instrument.leverage) else 0

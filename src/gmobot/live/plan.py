@@ -142,7 +142,7 @@ def _reduce(now: Situation) -> Action | None:
     if need < now.min_lots:
         return None
     if now.held - _closing_lots(now, unknown_too=not bounded) >= need:
-        return _close(now, Purpose.EXIT, OrderType.MARKET, need, 0)
+        return _close(now, Purpose.EXIT, OrderType.MARKET, need, unknown_too=not bounded)
     stop = _cancellable(now, Purpose.PROTECT)
     return Cancel(stop) if stop is not None and not now.stopping else None
 
@@ -171,7 +171,7 @@ def _protect(now: Situation) -> Action | None:
     need = _piece(free, now)
     if now.stop <= 0 or now.settling or need < now.min_lots:
         return None
-    return _close(now, Purpose.PROTECT, OrderType.STOP, need, now.stop)
+    return _close(now, Purpose.PROTECT, OrderType.STOP, need, price=now.stop)
 
 
 def _move(now: Situation, stop: Intent) -> Action | None:
@@ -183,11 +183,12 @@ def _move(now: Situation, stop: Intent) -> Action | None:
     return Cancel(stop)
 
 
-def _close(now: Situation, purpose: Purpose, type_: OrderType, lots: int, price: int) -> Action | None:
+def _close(now: Situation, purpose: Purpose, type_: OrderType, lots: int, *, price: int = 0, unknown_too: bool = True) -> Action | None:
     if not now.pieces:
         return Place(purpose, now.closing_side, type_, lots, price)
     for position_id, size in now.pieces:
-        taken = sum(intent.open_lots for intent in now.open if intent.position_id == position_id)
+        named = [intent for intent in now.open if intent.position_id == position_id]
+        taken = sum(intent.open_lots for intent in named if unknown_too or not intent.state.is_unresolved)
         part = min(lots, size - taken)
         if part >= now.min_lots:
             return Place(purpose, now.closing_side, type_, part, price, position_id)

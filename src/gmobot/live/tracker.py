@@ -112,6 +112,7 @@ class OrderTracker:
         self._waiting: dict[int, Waiting] = {}
         self._suspect: set[int] = set()
         self._missed: dict[int, int] = {}
+        self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
 
     @property
@@ -177,7 +178,9 @@ class OrderTracker:
         Raises:
             VenueError: No answer; the books are unchanged.
         """
-        chosen = [i for i in self._books.open_intents(self._symbol) if i.order_id and (every or i.intent_id in self._suspect)]
+        still_open = self._books.open_intents(self._symbol)
+        self._unmoved = {key: at for key, at in self._unmoved.items() if any((i.intent_id, i.amending_to) == key for i in still_open)}
+        chosen = [i for i in still_open if i.order_id and (every or i.intent_id in self._suspect)]
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
             found = {order.order_id: order for order in await self._rest.orders([i.order_id for i in batch if i.order_id])}
@@ -366,9 +369,14 @@ class OrderTracker:
         elif stands == intent.amending_to:
             await self._books.amended(intent, stands)
             self._changed()
-        elif order.cancel_reason is not None or self._clock.now_ns() - intent.updated_ns > self._visibility_ns:
+        elif order.cancel_reason is not None or self._has_not_moved(intent):
             await self._books.not_amended(intent, order.cancel_reason or "it did not move within the visibility delay")
             self._changed()
+
+    def _has_not_moved(self, intent: Intent) -> bool:
+        now = self._clock.now_ns()
+        first_ns = self._unmoved.setdefault((intent.intent_id, intent.amending_to), now)
+        return now - first_ns > self._visibility_ns
 
     def _wait_for_owner(self, order_id: int) -> Waiting:
         return self._waiting.setdefault(order_id, Waiting(self._symbol, self._clock.now_ns(), [], []))

@@ -234,7 +234,9 @@ class SymbolTrader:
         """Whether something to be protected or closed turned up while the exchange was being asked."""
         action = next_action(self._situation())
         reduces = isinstance(action, Place) and action.purpose is not Purpose.ENTRY
-        return reduces and not self._compare_is_overdue()
+        # What was just refused cannot go yet, and what became of the position may be the reason.
+        can_go = self._clock.now_ns() >= self._not_before_ns
+        return reduces and can_go and not self._compare_is_overdue()
 
     async def _wait(self) -> None:
         busy = self._in_transition() or self._clock.now_ns() < self._not_before_ns
