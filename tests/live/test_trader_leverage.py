@@ -507,3 +507,27 @@ async def test_two_lost_twins_are_both_found(desk: Leverage) -> None:
 
 async def _listed(desk: Leverage) -> list[Order]:
     return list(desk.rest.orders_there.values())
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_an_order_that_turns_up_after_its_absence_was_concluded_is_ours_and_halts(desk: Leverage, restart: bool) -> None:
+    await desk.open()
+    desk.trouble_with = [LOST]
+    desk.want(100)
+    for _ in range(9):
+        await desk.trader.turn()
+        desk.clock.advance(1.0)
+    assert desk.intents() == ["rejected"]
+    if restart:
+        await desk.reopen()
+    late = {"side": Side.BUY, "settle": Settle.OPEN, "size": BTC_JPY.size(100), "executed_size": BTC_JPY.size(100)}
+    desk.there(50, **late, status=OrderStatus.FILLED, created_at_ns=START_NS)
+    desk.there(51, **late, status=OrderStatus.FILLED)
+    for number in (50, 51):
+        await desk.filled(number, 100, side=Side.BUY, position=number)
+    await desk.trader.turn()
+    assert [alarm[0] for alarm in desk.alarms] == ["order_outcome_unknown"]
+    assert (desk.intents(), desk.intents("order_id")) == (["filled"], [50])
+    assert desk.books.position("BTC_JPY") == 100, "the other one was made long after: it is not ours"
+    await desk.trader.turn()
+    assert len(desk.alarms) == 1

@@ -21,10 +21,11 @@ from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
-from gmobot.live.store import Event, Saved, Store
+from gmobot.live.store import ABSENT, Event, Saved, Store
 from gmobot.venue.models import Execution, Order, OrderType, Settle, Side
 
 _ENDED_KEPT = 1_000
+_ABSENT_KEPT = 100
 
 
 @dataclass(slots=True)
@@ -45,6 +46,7 @@ class SymbolBooks:
     open: dict[int, Intent] = field(default_factory=dict)
     used_decision: int = 0
     used_lots: int = 0
+    absent: dict[int, Intent] = field(default_factory=dict)
 
 
 class Books:
@@ -70,6 +72,9 @@ class Books:
         for symbol, decision_id, lots in saved.used_decisions:
             if symbol in self._symbols:
                 self._symbols[symbol].used_decision, self._symbols[symbol].used_lots = decision_id, lots
+        for intent in saved.absent_intents:
+            if intent.symbol in self._symbols:
+                self._symbols[intent.symbol].absent[intent.intent_id] = intent
         for intent in saved.open_intents:
             self._remember(intent)
 
@@ -102,6 +107,10 @@ class Books:
         """Return the intents whose outcome is unknown."""
         chosen = self._symbols.values() if symbol is None else (self._symbols[symbol],)
         return [intent for books in chosen for intent in books.open.values() if intent.state.is_unresolved]
+
+    def absent(self, symbol: str) -> list[Intent]:
+        """Return the intents whose absence was concluded, the latest ones: one may still turn up."""
+        return list(self._symbols[symbol].absent.values())
 
     def by_order(self, order_id: int) -> Intent | None:
         """Return our order with this id, while it is open or not long ended."""
@@ -203,10 +212,28 @@ class Books:
         await self._store.update_intent(changed, [Event("order_outcome_unknown", self._fields(changed))])
         return changed
 
-    async def reject(self, intent: Intent, detail: str, *, resolved: bool = False) -> Intent:
-        """Nothing came of it: refused, never sent, or (``resolved``) its absence is established."""
+    async def reject(self, intent: Intent, detail: str) -> Intent:
+        """Nothing came of it: refused, or never sent."""
         changed = self._replace(intent, state=IntentState.REJECTED, detail=detail)
-        await self._store.update_intent(changed, [Event("order_resolved" if resolved else "order_rejected", self._fields(changed))])
+        await self._store.update_intent(changed, [Event("order_rejected", self._fields(changed))])
+        return changed
+
+    async def conclude_absent(self, intent: Intent) -> Intent:
+        """It never arrived, as far as anybody can tell within the visibility delay."""
+        changed = self._replace(intent, state=IntentState.REJECTED, detail=ABSENT)
+        kept = self._symbols[intent.symbol].absent
+        kept[changed.intent_id] = changed
+        while len(kept) > _ABSENT_KEPT:
+            del kept[next(iter(kept))]
+        await self._store.update_intent(changed, [Event("order_resolved", self._fields(changed))])
+        return changed
+
+    async def revive(self, intent: Intent, order_id: int) -> Intent:
+        """It turned up after its absence had been concluded."""
+        self._symbols[intent.symbol].absent.pop(intent.intent_id, None)
+        changed = self._replace(intent, state=IntentState.ACKNOWLEDGED, order_id=order_id, detail="turned up after the visibility delay")
+        self._foreign.discard(order_id)
+        await self._store.update_intent(changed, [Event("order_resolved", self._fields(changed))])
         return changed
 
     async def working(self, intent: Intent) -> Intent:

@@ -25,6 +25,9 @@ from gmobot.live.workers import Worker
 T = TypeVar("T")
 _OUTBOX_BATCH = 500
 _OUTBOX_KEPT = 20_000
+_ABSENT_KEPT = 100
+ABSENT = "absent: not found after the visibility delay"
+"""Detail of an intent whose absence was concluded."""
 _PIECES = """
 SELECT f.symbol, f.position_id, MAX(CASE WHEN i.purpose = 'entry' THEN f.side END) AS side,
     SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) AS lots, MAX(i.losscut) AS losscut
@@ -76,6 +79,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """Everything a restart needs."""
 
     open_intents: list[Intent]
+    absent_intents: list[Intent]
     ledgers: dict[str, dict[str, int]]
     account: dict[str, int]
     engines: dict[str, EngineRow]
@@ -346,6 +350,10 @@ def _load(db: sqlite3.Connection) -> Saved:
     db.row_factory = sqlite3.Row
     try:
         intents = db.execute(f"SELECT * FROM intents WHERE state NOT IN ({', '.join('?' * len(finals))})", finals).fetchall()  # noqa: S608
+        absent = db.execute(
+            "SELECT * FROM (SELECT * FROM intents WHERE state = 'rejected' AND detail = ? ORDER BY intent_id DESC LIMIT ?) ORDER BY intent_id",
+            (ABSENT, _ABSENT_KEPT),
+        ).fetchall()
         engines = [msgspec.convert(dict(row), EngineRow) for row in db.execute("SELECT * FROM engines")]
         unfinished = db.execute("SELECT run_id FROM runs ORDER BY started_ns DESC LIMIT 1").fetchone()
         ended = db.execute(
@@ -353,6 +361,7 @@ def _load(db: sqlite3.Connection) -> Saved:
         ).fetchone()
         return Saved(
             open_intents=[msgspec.convert(dict(row), Intent) for row in intents],
+            absent_intents=[msgspec.convert(dict(row), Intent) for row in absent],
             ledgers={row[0]: json.loads(row[1]) for row in db.execute("SELECT symbol, record FROM ledgers")},
             account={row[0]: row[1] for row in db.execute("SELECT key, value FROM account")},
             engines={engine.symbol: engine for engine in engines},

@@ -23,6 +23,8 @@ never rests, so for it one question is both
 as many such as there are unknown intents     acknowledged, in the order they were made
 that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
+one such, once absence had been concluded     acknowledged, and halted: the exchange took
+                                              longer than it was trusted to
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
 a change of price was asked for, and the      amended
@@ -112,6 +114,7 @@ class OrderTracker:
         self._waiting: dict[int, Waiting] = {}
         self._suspect: set[int] = set()
         self._missed: dict[int, int] = {}
+        self._compared: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
 
@@ -210,7 +213,7 @@ class OrderTracker:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
             elif self._is_absent(intent, asked_ns):
-                await self._books.reject(intent, "absent: not found after the visibility delay", resolved=True)
+                await self._books.conclude_absent(intent)
                 self._changed()
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
@@ -296,6 +299,7 @@ class OrderTracker:
         """
         if not self._waiting or self._books.unresolved(self._symbol):
             return
+        await self._claim_late()
         pieces = self._books.pieces(self._symbol)
         taken = [
             order_id
@@ -308,13 +312,31 @@ class OrderTracker:
             await self._settle_by_id(order)
             self._changed()
 
+    async def _claim_late(self) -> None:
+        """Take back what turns up after its absence had been concluded, and halt: the visibility delay is too short."""
+        self._compared &= self._waiting.keys()
+        absent = self._books.absent(self._symbol)
+        unseen = [order_id for order_id in self._waiting if order_id not in self._compared and not self._books.is_ours(order_id)]
+        if not absent or not unseen:
+            return
+        for order in await self._rest.orders(unseen[:_BATCH]):
+            self._compared.add(order.order_id)
+            for intent in absent:
+                if self._looks_like(order, intent) and order.created_at_ns <= intent.unknown_since_ns + 2 * self._visibility_ns:
+                    await self._adopt(intent, order)
+                    text = f"order {order.order_id} of intent {intent.intent_id} turned up later than venue.visibility_delay_seconds"
+                    await self._alarm("order_outcome_unknown", text)
+                    return
+
     async def _settle_by_id(self, order: Order) -> None:
         intent = self._books.by_order(order.order_id)
         if intent is not None:
             await self._settle(intent, order)
 
     async def _adopt(self, intent: Intent, order: Order) -> None:
-        ours = await self._books.acknowledge(intent, order.order_id, resolved=True)
+        late = intent.state.is_final
+        take = self._books.revive(intent, order.order_id) if late else self._books.acknowledge(intent, order.order_id, resolved=True)
+        ours = await take
         await self.claim(order.order_id)
         await self._settle(ours, order)
         self._changed()
@@ -379,6 +401,8 @@ class OrderTracker:
         return now - first_ns > self._visibility_ns
 
     def _wait_for_owner(self, order_id: int) -> Waiting:
+        if order_id not in self._waiting and self._books.absent(self._symbol):
+            self._changed()
         return self._waiting.setdefault(order_id, Waiting(self._symbol, self._clock.now_ns(), [], []))
 
 
