@@ -351,7 +351,8 @@ def _load(db: sqlite3.Connection) -> Saved:
     try:
         intents = db.execute(f"SELECT * FROM intents WHERE state NOT IN ({', '.join('?' * len(finals))})", finals).fetchall()  # noqa: S608
         absent = db.execute(
-            "SELECT * FROM (SELECT * FROM intents WHERE state = 'rejected' AND detail = ? ORDER BY intent_id DESC LIMIT ?) ORDER BY intent_id",
+            "SELECT * FROM (SELECT * FROM intents WHERE state = 'rejected' AND detail = ? ORDER BY intent_id DESC LIMIT ?) "
+            "ORDER BY intent_id",
             (ABSENT, _ABSENT_KEPT),
         ).fetchall()
         engines = [msgspec.convert(dict(row), EngineRow) for row in db.execute("SELECT * FROM engines")]
