@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from tests.live.bench import BTC, PRICE, Bench, fill
 
+from gmobot.core.compiled import PlainRecord
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.settings import Settings
 from gmobot.live.guards import Guards
@@ -47,7 +48,8 @@ class Guarded:
         self.supervisor.on_notice(StreamNotice(stream="public", state="up"))
         self.decisions = SimpleNamespace(hung=False)
         self.protection = SimpleNamespace(alarmed=False)
-        parts = {"market": bench.market, "settings": self.settings, "decisions": self.decisions, "protection": self.protection}
+        limits = PlainRecord(self.settings.record()[0])
+        parts = {"market": bench.market, "limits": limits, "decisions": self.decisions, "protection": self.protection}
         self.desks: Any = {"BTC": SimpleNamespace(**parts)}
         self.guards = Guards(
             bench.store,

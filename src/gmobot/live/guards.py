@@ -124,7 +124,7 @@ class Guards:
             record: Any = PlainRecord(account.record(symbol, halted=self.halted)[0])
             news = record.closed_trades > self._closed_trades.setdefault(symbol, int(record.closed_trades))
             self._closed_trades[symbol] = int(record.closed_trades)
-            found, reasons = _assess(record, PlainRecord(desk.settings.record()[0]), price, news)
+            found, reasons = _assess(record, desk.limits, price, news)
             status, bits = max(status, int(found)), bits | int(reasons)
         await self._take(status, names(bits))
 

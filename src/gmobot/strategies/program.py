@@ -118,6 +118,9 @@ class DecisionCore:
         self._state = program.new_state()
         self._shown = np.zeros(1, PRICE_BAR)
         self._desired = np.zeros(1, DESIRED)
+        # Spelling out a layout takes longer than a decision, and it does not change.
+        text = f"{program.source_hash} {program.state_dtype}"
+        self._layout = hashlib.sha256(text.encode()).digest() + _engine_layout()
 
     def step(self, bar: Record, account: Record) -> Desired:
         """Decide on one closed bar.
@@ -143,7 +146,7 @@ class DecisionCore:
 
     def dump(self) -> bytes:
         """Return everything remembered, for the database."""
-        return self._layout() + _engine_layout() + self._engine.tobytes() + self._state.tobytes()
+        return self._layout + self._engine.tobytes() + self._state.tobytes()
 
     def load(self, stored: bytes) -> None:
         """Continue from :meth:`dump`.
@@ -152,7 +155,7 @@ class DecisionCore:
             StateMismatchError: It was written by other code; see :meth:`load_plan`.
         """
         engine_end = 64 + ENGINE.itemsize
-        if stored[:64] != self._layout() + _engine_layout() or len(stored) != engine_end + self.program.state_dtype.itemsize:
+        if stored[:64] != self._layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
             raise StateMismatchError(f"the stored state does not belong to this version of {self.program.name}")
         self._engine = np.frombuffer(stored[64:engine_end], ENGINE).copy()
         self._state = np.frombuffer(stored[engine_end:], self.program.state_dtype).copy()
@@ -171,10 +174,6 @@ class DecisionCore:
         former = np.frombuffer(stored[64:engine_end], ENGINE)
         for name in _PLAN:
             self._engine[name] = former[name]
-
-    def _layout(self) -> bytes:
-        text = f"{self.program.source_hash} {self.program.state_dtype}"
-        return hashlib.sha256(text.encode()).digest()
 
 
 @lru_cache(maxsize=1)

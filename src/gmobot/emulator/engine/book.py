@@ -236,8 +236,8 @@ class OrderBook:
         occupied = _mix(draw) % _CELLS_A_LEVEL == 0
         if len(self._cells) > _CELLS_KEPT:
             self._cells.clear()
-        self._cells[cell] = (step, age, (price, self._lots(max(1, price), draw), occupied))
-        return self._cells[cell][2]
+        self._cells[cell] = made = (step, age, (price, self._lots(max(1, price), draw), occupied))
+        return made[2]
 
     def _lots(self, price: int, draw: int) -> int:
         """Return a lognormal size in lots; many are round."""
