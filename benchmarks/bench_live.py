@@ -41,7 +41,7 @@ def decode_and_update() -> float:
             frame = msgspec.json.decode(FRAME, type=wire.Frame)
             assert frame.channel == "trades"
             print_ = msgspec.json.decode(FRAME, type=wire.TradeData).model("BTC")
-            market.on_print(print_, print_.at_ns)
+            market.on_print(print_)
             builder.add(print_.at_ns, market.last, instrument.lots(print_.size))
 
     return median_seconds(run, runs=5) / FRAMES * 1e6

@@ -1,4 +1,4 @@
-"""The one time of the house: the wall clock, injected everywhere.
+"""The one time of the house: the wall clock, injected everywhere. What lasts is measured on the monotonic one.
 
 Nothing below ``cli`` calls ``time.time`` or ``datetime.now``. Production passes :class:`SystemClock`;
 simulation passes a clock that reads a virtual event loop, so that ``asyncio.sleep`` and this clock
@@ -31,6 +31,11 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Return seconds on a clock that never steps back; only differences mean anything."""
         ...
+
+
+def elapsed_ns(clock: Clock) -> int:
+    """Return the monotonic clock in nanoseconds: for how long something took or lasts, whatever is done to the wall clock."""
+    return round(clock.monotonic() * NS_PER_SECOND)
 
 
 class SystemClock:

@@ -61,6 +61,9 @@ class Venue(Section):
     connect_timeout_seconds: float = Field(3.0, gt=0, le=60)
     reply_timeout_seconds: float = Field(5.0, gt=0, le=60)
     visibility_delay_seconds: float = Field(3.0, ge=0, le=120, description="Longest time an accepted order may stay invisible to queries")
+    fill_visibility_seconds: float = Field(
+        1.0, ge=0, le=120, description="Longest time a fill of a visible order may stay invisible to queries"
+    )
     fee_rounding: Literal["half_up", "floor", "ceil", "none"] = "half_up"
 
 

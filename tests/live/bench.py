@@ -9,6 +9,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from gmobot.clock import elapsed_ns
 from gmobot.core.instrument import Instrument, Product
 from gmobot.errors import VenueError
 from gmobot.live.account import Account, AccountState
@@ -54,12 +55,17 @@ class HandClock:
 
     def __init__(self, at_ns: int = START_NS) -> None:
         self.at_ns = at_ns
+        self._wall_ns = 0
 
     def now_ns(self) -> int:
-        return self.at_ns
+        return self.at_ns + self._wall_ns
+
+    def set_wall(self, seconds: float) -> None:
+        """Set the wall clock, as an operator or a time server does; the monotonic one goes on."""
+        self._wall_ns += int(seconds * SECOND)
 
     def monotonic(self) -> float:
-        return self.at_ns / SECOND
+        return (self.at_ns - START_NS) / SECOND
 
     def advance(self, seconds: float) -> None:
         self.at_ns += int(seconds * SECOND)
@@ -78,6 +84,7 @@ class ScriptedRest(GmoRest):
         self.trouble: VenueError | None = None
         self.placed: list[OrderRequest] = []
         self.cancelled: list[int] = []
+        self.server_ns = 0
         self.closed: list[CloseRequest] = []
         self.changed: list[tuple[int, Decimal]] = []
         self.answer: Callable[[OrderRequest], Awaitable[int]] | None = None
@@ -85,6 +92,10 @@ class ScriptedRest(GmoRest):
         self.answer_change: VenueError | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.trade_pages = 0
+
+    @property
+    def server_floor_ns(self) -> int:
+        return self.server_ns
 
     async def orders(self, order_ids: Any) -> list[Order]:
         self._answer()
@@ -163,7 +174,7 @@ class Bench:
         self.saved = await self.store.load()
         self.books = Books({self.symbol: self.instrument}, self.store, self.clock, self.saved)
         self.market = Market(self.instrument)
-        self.market.on_book(book(), self.clock.now_ns())
+        self.market.on_book(book(), elapsed_ns(self.clock))
         self.market.last = PRICE
         self.account = Account(self.books, {self.symbol: self.market}, self.clock, AccountState.restore(self.saved.account))
         telemetry = Telemetry(version="test", config_hash="0")
@@ -174,6 +185,7 @@ class Bench:
             self.clock,
             telemetry=telemetry,
             visibility_delay_seconds=3.0,
+            fill_visibility_seconds=1.0,
             changed=self._changed,
             alarm=self._alarm,
         )

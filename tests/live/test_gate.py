@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from tests.live.bench import BTC, PRICE, HandClock, book, limits
 
+from gmobot.clock import elapsed_ns
 from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Purpose
 from gmobot.live.market import Market
@@ -25,7 +26,7 @@ class Desk:
         self.clock = HandClock()
         self.bar: str | None = None
         self.market = Market(BTC)
-        self.market.on_book(book(), self.clock.now_ns())
+        self.market.on_book(book(), elapsed_ns(self.clock))
         self.gate = OrderGate(limits(**changes), self.clock, entry_bar=lambda: self.bar)
 
     def denial(self, place: Place) -> str | None:
@@ -45,7 +46,7 @@ def test_a_bar_keeps_entries_only() -> None:
 @pytest.mark.parametrize(("spread", "denied"), [(400_000, None), (400_100, "price_collar")])
 def test_a_market_order_may_reach_as_far_as_the_collar(spread: int, denied: str | None) -> None:
     desk = Desk()
-    desk.market.on_book(book(spread=spread), desk.clock.now_ns())
+    desk.market.on_book(book(spread=spread), elapsed_ns(desk.clock))
     assert desk.denial(ENTRY) == denied
     assert desk.denial(EXIT) == denied
     assert desk.denial(PROTECT) is None, "a STOP at its trigger is protection, however wide the book"
@@ -53,7 +54,7 @@ def test_a_market_order_may_reach_as_far_as_the_collar(spread: int, denied: str 
 
 def test_a_book_too_thin_for_the_order_is_outside_the_collar() -> None:
     desk = Desk()
-    desk.market.on_book(book(size="0.00099"), desk.clock.now_ns())
+    desk.market.on_book(book(size="0.00099"), elapsed_ns(desk.clock))
     assert desk.denial(ENTRY) == "price_collar"
 
 
@@ -81,10 +82,10 @@ def test_so_many_orders_a_minute_and_no_more() -> None:
         assert desk.denial(ENTRY) is None
         desk.gate.sent()
         desk.clock.advance(10.0)
-        desk.market.on_book(book(), desk.clock.now_ns())
+        desk.market.on_book(book(), elapsed_ns(desk.clock))
     assert [desk.denial(place) for place in (ENTRY, EXIT, PROTECT)] == ["order_rate_limit", None, None]
     desk.clock.advance(29.9)
-    desk.market.on_book(book(), desk.clock.now_ns())
+    desk.market.on_book(book(), elapsed_ns(desk.clock))
     assert desk.denial(ENTRY) == "order_rate_limit"
     desk.clock.advance(0.1)
     assert desk.denial(ENTRY) is None

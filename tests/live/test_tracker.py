@@ -10,7 +10,7 @@ from tests.live.bench import PRICE, SECOND, START_NS, STOP, Bench, fill, order
 
 from gmobot.errors import Category, Unavailable
 from gmobot.live.intents import IntentState
-from gmobot.venue.models import OrderStatus, OrderType, OrderUpdate, Side, TimeInForce
+from gmobot.venue.models import OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
 
 
 async def unknown(bench: Bench, **changes: object):
@@ -50,6 +50,7 @@ async def test_a_stranger_that_has_ended_already_is_found_by_its_fill(bench: Ben
 async def test_absence_proves_nothing_before_the_visibility_delay_and_all_after_it(bench: Bench) -> None:
     await bench.open()
     await unknown(bench)
+    await bench.tracker.resolve()
     bench.clock.advance(3.0)
     await bench.tracker.resolve()
     assert state_of(bench) == "unknown"
@@ -67,6 +68,31 @@ async def test_the_delay_counts_from_when_the_reply_was_given_up(bench: Bench) -
     bench.clock.advance(60.0)
     await bench.books.unknown(waiting, "no reply in time")
     bench.clock.advance(1.0)
+    await bench.tracker.resolve()
+    assert state_of(bench) == "unknown"
+    await bench.close()
+
+
+@pytest.mark.parametrize("step", [-3_600.0, 3_600.0])
+async def test_a_wall_clock_that_is_set_proves_no_absence_and_hides_nothing(bench: Bench, step: float) -> None:
+    await bench.open()
+    bench.rest.server_ns = START_NS
+    await unknown(bench, server_ns=START_NS)
+    await bench.tracker.resolve()
+    bench.clock.set_wall(step)
+    bench.clock.advance(2.9)
+    await bench.tracker.resolve()
+    assert state_of(bench) == "unknown"
+    bench.rest.orders_there = {1: order(1, created_at_ns=START_NS + SECOND)}
+    await bench.tracker.resolve()
+    assert state_of(bench) == "working"
+    await bench.close()
+
+
+async def test_the_exchange_s_own_clock_tells_an_older_order_apart(bench: Bench) -> None:
+    await bench.open()
+    await unknown(bench, server_ns=START_NS)
+    bench.rest.orders_there = {1: order(1, created_at_ns=START_NS - 3 * SECOND)}
     await bench.tracker.resolve()
     assert state_of(bench) == "unknown"
     await bench.close()
@@ -103,9 +129,10 @@ async def test_two_unknown_intents_never_adopt_the_same_order(bench: Bench) -> N
         {"type": OrderType.LIMIT, "price": Decimal(PRICE)},
         {"time_in_force": TimeInForce.FOK},
         {"symbol": "ETH"},
-        {"created_at_ns": START_NS - 3 * SECOND},
+        {"created_at_ns": START_NS - 63 * SECOND},
+        {"settle": Settle.CLOSE},
     ],
-    ids=["size", "side", "type", "time in force", "symbol", "older than the intent"],
+    ids=["size", "side", "type", "time in force", "symbol", "older than the intent", "settle"],
 )
 async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: dict[str, Any]) -> None:
     await bench.open()
@@ -240,10 +267,11 @@ async def test_a_missed_fill_is_found_by_the_sweep(bench: Bench) -> None:
 async def test_an_order_of_ours_that_vanished_alarms_after_patience(bench: Bench) -> None:
     await bench.open()
     await bench.acknowledged()
-    bench.clock.advance(7.9)
+    await bench.tracker.refresh(every=True)
+    bench.clock.advance(8.0)
     await bench.tracker.refresh(every=True)
     assert bench.alarms == []
-    bench.clock.advance(0.2)
+    bench.clock.advance(0.001)
     await bench.tracker.refresh(every=True)
     assert [reason for reason, _ in bench.alarms] == ["exchange_error"]
     await bench.close()

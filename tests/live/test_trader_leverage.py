@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from tests.live.bench import BTC_JPY, PRICE, START_NS, Bench, book, order
 
+from gmobot.clock import elapsed_ns
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, VenueError
 from gmobot.live.entry import EntryStyle
 from gmobot.live.intents import Purpose
@@ -76,7 +77,7 @@ class Leverage(Bench):
         await self.filled(len(self.rest.placed), lots, side=side, position=position)
         await self.trader.turn()
         self.clock.advance(1.0)
-        self.market.on_book(book(), self.clock.now_ns())
+        self.market.on_book(book(), elapsed_ns(self.clock))
 
     def closes(self) -> list[tuple[str, str, Decimal, int | None]]:
         return [(request.side.value, request.type.value, request.size, request.position_id) for request in self.rest.closed]
@@ -473,7 +474,7 @@ async def test_without_a_book_a_limit_entry_waits(tmp_path: Path) -> None:
     desk.want(100)
     await desk.trader.turn()
     assert [event["reason"] for event in desk.events()] == ["price_collar"]
-    desk.market.on_book(book(), desk.clock.now_ns())
+    desk.market.on_book(book(), elapsed_ns(desk.clock))
     await desk.trader.turn()
     assert len(desk.rest.placed) == 1
     await desk.close()

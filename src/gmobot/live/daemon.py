@@ -143,12 +143,11 @@ class Daemon:
     def checks(self) -> dict[str, bool]:
         """Return the health checks by name."""
         grace = self.config.health.degraded_grace_seconds
-        degraded_for = (self.clock.now_ns() - self.supervisor.since_ns) / NS_PER_SECOND
         turn_age = self.clock.monotonic() - self._last_turn_at
         turn_limit = self.config.runtime.turn_deadline_seconds + 2 * self.config.runtime.interval_seconds + 5
         return {
             "run_loop": turn_age < turn_limit,
-            "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or degraded_for <= grace,
+            "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
             "store": self._store.audit_failure is None,
         }
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import structlog
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.config import Config, InstrumentConfig
 from gmobot.core.compiled import PlainRecord
 from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError, Product
@@ -75,6 +75,7 @@ class Desk:
             clock,
             telemetry=around.telemetry,
             visibility_delay_seconds=around.config.venue.visibility_delay_seconds,
+            fill_visibility_seconds=around.config.venue.fill_visibility_seconds,
             changed=lambda: self.trader.wake(),  # noqa: PLW0108  # the trader is made after the tracker
             alarm=around.alarm,
         )
@@ -117,7 +118,7 @@ class Desk:
 
     def measure_protection(self, books: Books, *, exchange_open: bool) -> list[Event]:
         """Take note of whether, and why, a part of the position lies open now. Returns what is news of it."""
-        symbol, now = self.config.symbol, self._clock.now_ns()
+        symbol, now = self.config.symbol, elapsed_ns(self._clock)
         cause = cause_of(
             Cover(
                 uncovered=self.trader.uncovered_lots(),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.live.intents import Purpose
 from gmobot.live.market import Market
 from gmobot.live.plan import Place
@@ -95,7 +95,7 @@ class OrderGate:
 
     def sent(self) -> None:
         """Count an order that is about to leave."""
-        self._sent_ns.append(self._clock.now_ns())
+        self._sent_ns.append(elapsed_ns(self._clock))
 
     def accepted(self) -> None:
         """An order was accepted: the run of refusals is over."""
@@ -110,7 +110,7 @@ class OrderGate:
         self._rejects = 0
 
     def _is_fresh(self, market: Market) -> bool:
-        return self._clock.now_ns() - market.book_at_ns <= self._limits.max_book_age_seconds * NS_PER_SECOND
+        return elapsed_ns(self._clock) - market.book_at_ns <= self._limits.max_book_age_seconds * NS_PER_SECOND
 
     def _entry_denial(self) -> str | None:
         reason = self._entry_bar()
@@ -118,7 +118,7 @@ class OrderGate:
             return reason
         if self.circuit_open:
             return "reject_circuit_open"
-        horizon = self._clock.now_ns() - _MINUTE_NS
+        horizon = elapsed_ns(self._clock) - _MINUTE_NS
         while self._sent_ns and self._sent_ns[0] <= horizon:
             self._sent_ns.popleft()
         if len(self._sent_ns) >= self._limits.max_orders_per_minute:

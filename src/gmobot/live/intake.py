@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 
-from gmobot.clock import Clock
+from gmobot.clock import Clock, elapsed_ns
 from gmobot.config import Config
 from gmobot.errors import VenueError
 from gmobot.live.desk import Desk
@@ -47,7 +47,7 @@ class Intake:
             desks: By symbol; filled in before the streams run.
             supervisor: Told of streams going up and down.
             telemetry: Counts reconnects.
-            clock: Wall time.
+            clock: For the age of what comes.
             tap: Gets every event too.
         """
         self._desks = desks
@@ -67,7 +67,7 @@ class Intake:
         elif isinstance(event, Book):
             desk = self._desks.get(event.symbol)
             if desk is not None:
-                desk.market.on_book(event, self._clock.now_ns())
+                desk.market.on_book(event, elapsed_ns(self._clock))
         elif isinstance(event, Execution | OrderUpdate):
             self._events.put_nowait(event)
         elif isinstance(event, PositionUpdate):
@@ -98,7 +98,7 @@ class Intake:
     def _on_print(self, row: Print) -> None:
         desk = self._desks.get(row.symbol)
         if desk is not None:
-            desk.market.on_print(row, self._clock.now_ns())
+            desk.market.on_print(row)
             desk.feed.on_print(row)
             desk.trader.on_price()
 

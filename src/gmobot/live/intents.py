@@ -70,6 +70,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
         amending_to: Price a change was asked for that is not confirmed yet, 0 for none: it may stand at either.
         decision_id: Open time of the bar whose decision it serves.
         created_ns: When it was committed, by our clock.
+        server_ns: What the exchange's clock read at least when it was sent, 0 while that was not known.
         unknown_since_ns: From when on its absence may count as evidence; 0 while nothing is unknown.
     """
 
@@ -93,6 +94,7 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     position_id: int | None = None
     losscut: int = 0
     amending_to: int = 0
+    server_ns: int = 0
 
     @property
     def open_lots(self) -> int:

@@ -20,17 +20,15 @@ class Market:
 
     instrument: Instrument
     last: int = 0
-    last_at_ns: int = 0
     book: Book | None = None
     book_at_ns: int = 0
 
-    def on_print(self, row: Print, now_ns: int) -> None:
+    def on_print(self, row: Print) -> None:
         """Take a trade of the tape."""
         self.last = self.instrument.ticks(row.price)
-        self.last_at_ns = now_ns
 
     def on_book(self, book: Book, now_ns: int) -> None:
-        """Take a snapshot; it replaces the one before."""
+        """Take a snapshot, at a moment of the monotonic clock; it replaces the one before."""
         self.book = book
         self.book_at_ns = now_ns
 

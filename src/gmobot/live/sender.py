@@ -94,6 +94,7 @@ class Sender:
             settle=Settle.CLOSE if closes else Settle.OPEN,
             position_id=place.position_id,
             losscut=place.losscut,
+            server_ns=self._rest.server_floor_ns,
         )
 
     async def place(self, place: Place, decision_id: int, *, due_ns: int | None = None) -> After:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import StrEnum
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.venue.models import ExchangeStatus, StreamNotice
 
 
@@ -52,7 +52,13 @@ class Supervisor:
         self.exchange: ExchangeStatus | None = None
         self.status = MonitorStatus.RECONNECTING
         self.since_ns = clock.now_ns()
+        self._since_ns = elapsed_ns(clock)
         self.reconnects = 0
+
+    @property
+    def seconds(self) -> float:
+        """How long the state has been what it is."""
+        return (elapsed_ns(self._clock) - self._since_ns) / NS_PER_SECOND
 
     @property
     def maintenance(self) -> bool:
@@ -87,15 +93,15 @@ class Supervisor:
         if not self.maintenance:
             self._maintenance_since_ns = None
         elif self._maintenance_since_ns is None:
-            self._maintenance_since_ns = self._clock.now_ns()
+            self._maintenance_since_ns = elapsed_ns(self._clock)
         self.check(f"exchange {status.value}")
 
     def check(self, why: str = "") -> None:
         """Work out the state again; time alone can change it."""
-        now = self._clock.now_ns()
+        now = elapsed_ns(self._clock)
         status = self._judge(now)
         if status is not self.status:
-            self.status, self.since_ns = status, now
+            self.status, self.since_ns, self._since_ns = status, self._clock.now_ns(), now
             self._changed(status, why)
 
     def _judge(self, now: int) -> MonitorStatus:
@@ -106,7 +112,7 @@ class Supervisor:
             return MonitorStatus.DEGRADED if overlong else MonitorStatus.ACTIVE
         if self.all_up:
             return MonitorStatus.ACTIVE
-        waited = now - self.since_ns if self.status is not MonitorStatus.ACTIVE else 0
+        waited = now - self._since_ns if self.status is not MonitorStatus.ACTIVE else 0
         return (
             MonitorStatus.DEGRADED
             if self.status is MonitorStatus.DEGRADED or waited > self._degraded_after_ns

@@ -17,9 +17,9 @@ exactly like the intent, made since
 none such among open orders, asked later      rejected (absent)
 than the visibility delay after the reply was
 given up, and none among executions, asked
-that delay later still: it may have filled
-just before it was missed. A MARKET order
-never rests, so for it one question is both
+the fills' own delay later still: it may have
+filled just before it was missed. A MARKET
+order never rests: for it one question is both
 as many such as there are unknown intents     acknowledged, in the order they were made
 that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
@@ -43,7 +43,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument
 from gmobot.live.books import Books, matches
 from gmobot.live.intents import Intent, IntentState
@@ -54,6 +54,10 @@ from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderU
 _BATCH = 10
 """Most ids one query may name."""
 _CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
+_UNSTAMPED_NS = 60 * NS_PER_SECOND
+"""How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
+_LATEST_NS = 30 * NS_PER_SECOND
+"""How much later than it was sent the exchange may have accepted an order whose absence was concluded."""
 _FINAL_STATE = {
     OrderStatus.FILLED: IntentState.FILLED,
     OrderStatus.CANCELLED: IntentState.CANCELLED,
@@ -88,6 +92,7 @@ class OrderTracker:
         *,
         telemetry: Telemetry,
         visibility_delay_seconds: float,
+        fill_visibility_seconds: float,
         changed: Callable[[], None],
         alarm: Callable[[str, str], Awaitable[None]],
     ) -> None:
@@ -100,6 +105,7 @@ class OrderTracker:
             clock: Wall time.
             telemetry: Counts fills.
             visibility_delay_seconds: Longest time an accepted order may stay invisible to queries.
+            fill_visibility_seconds: Longest time a fill of a visible order may.
             changed: Called after anything changed, so that orders are planned again.
             alarm: Called with a reason code and a text when a person must look; latches a halt.
         """
@@ -109,14 +115,21 @@ class OrderTracker:
         self._clock = clock
         self._telemetry = telemetry
         self._visibility_ns = int(visibility_delay_seconds * NS_PER_SECOND)
+        self._fill_visibility_ns = int(fill_visibility_seconds * NS_PER_SECOND)
         self._changed = changed
         self._alarm = alarm
         self._waiting: dict[int, Waiting] = {}
         self._suspect: set[int] = set()
         self._missed: dict[int, int] = {}
+        self._looked: dict[int, int] = {}
+        self._unlisted: dict[int, int] = {}
         self._compared: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
+
+    @property
+    def _unlisted_ns(self) -> int:
+        return 2 * self._visibility_ns + _CLOCK_TOLERANCE_NS
 
     @property
     def _instrument(self) -> Instrument:
@@ -133,7 +146,7 @@ class OrderTracker:
         if booked is not None:
             resting = booked.type is OrderType.LIMIT and execution.fee_jpy < 0
             self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
-            self.last_fill_ns = self._clock.now_ns()
+            self.last_fill_ns = elapsed_ns(self._clock)
             self._changed()
 
     def _keep_for_its_owner(self, execution: Execution) -> None:
@@ -198,9 +211,10 @@ class OrderTracker:
         """
         unresolved = self._books.unresolved(self._symbol)
         self._missed = {i.intent_id: self._missed[i.intent_id] for i in unresolved if i.intent_id in self._missed}
+        self._looked = {i.intent_id: self._looked[i.intent_id] for i in unresolved if i.intent_id in self._looked}
         if not unresolved:
             return
-        asked_ns = self._clock.now_ns()
+        asked_ns = elapsed_ns(self._clock)
         strangers = await self._strangers()
         for intent in unresolved:
             found = [order for order in strangers if self._looks_like(order, intent)]
@@ -217,13 +231,18 @@ class OrderTracker:
                 self._changed()
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
-        """Return whether having found nothing proves that there is nothing."""
-        if asked_ns <= intent.unknown_since_ns + self._visibility_ns:
+        """Return whether having found nothing proves that there is nothing.
+
+        Counted from the first question of this run, on the monotonic clock: later than the reply was given up, and
+        safe against whatever is done to the wall clock.
+        """
+        first_ns = self._looked.setdefault(intent.intent_id, asked_ns)
+        if asked_ns <= first_ns + self._visibility_ns:
             return False
         if intent.type is OrderType.MARKET:
             return True
         missed_ns = self._missed.setdefault(intent.intent_id, asked_ns)
-        return asked_ns > missed_ns + self._visibility_ns
+        return asked_ns > missed_ns + self._fill_visibility_ns
 
     async def sweep_recent(self, *, urgent: Callable[[], bool] = lambda: False) -> bool:
         """Book what the stream may have missed, and tell foreign orders.
@@ -261,7 +280,7 @@ class OrderTracker:
                 await self.claim(order_id)
             elif any(self._books.pieces(self._symbol).owns(execution.position_id) for execution in waiting.executions):
                 continue
-            elif self._clock.now_ns() - waiting.since_ns > patience_ns:
+            elif elapsed_ns(self._clock) - waiting.since_ns > patience_ns:
                 del self._waiting[order_id]
                 await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")
 
@@ -281,7 +300,9 @@ class OrderTracker:
         return self._books.is_ours(order_id) or self._books.is_foreign(order_id)
 
     def _looks_like(self, order: Order, intent: Intent) -> bool:
-        if order.symbol != intent.symbol or order.created_at_ns < intent.created_ns - _CLOCK_TOLERANCE_NS:
+        # By the exchange's own clock: ours may have been set while the order was on its way.
+        not_before_ns = intent.server_ns or intent.created_ns - _UNSTAMPED_NS
+        if order.symbol != intent.symbol or order.created_at_ns < not_before_ns - _CLOCK_TOLERANCE_NS:
             return False
         # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
         known_words = order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and order.settle in (intent.settle, Settle.UNKNOWN)
@@ -322,7 +343,7 @@ class OrderTracker:
         for order in await self._rest.orders(unseen[:_BATCH]):
             self._compared.add(order.order_id)
             for intent in absent:
-                if self._looks_like(order, intent) and order.created_at_ns <= intent.unknown_since_ns + 2 * self._visibility_ns:
+                if self._looks_like(order, intent) and order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS:
                     await self._adopt(intent, order)
                     text = f"order {order.order_id} of intent {intent.intent_id} turned up later than venue.visibility_delay_seconds"
                     await self._alarm("order_outcome_unknown", text)
@@ -344,8 +365,9 @@ class OrderTracker:
     async def _take_answer(self, intent: Intent, order: Order | None) -> None:
         self._suspect.discard(intent.intent_id)
         if order is not None:
+            self._unlisted.pop(intent.intent_id, None)
             await self._settle(intent, order)
-        elif self._clock.now_ns() - intent.updated_ns > 2 * self._visibility_ns + _CLOCK_TOLERANCE_NS:
+        elif elapsed_ns(self._clock) - self._unlisted.setdefault(intent.intent_id, elapsed_ns(self._clock)) > self._unlisted_ns:
             await self._alarm("exchange_error", f"order {intent.order_id} is ours but the exchange no longer knows it")
 
     async def _settle(self, intent: Intent, order: Order, *, asked: bool = True) -> None:
@@ -396,14 +418,14 @@ class OrderTracker:
             self._changed()
 
     def _has_not_moved(self, intent: Intent) -> bool:
-        now = self._clock.now_ns()
+        now = elapsed_ns(self._clock)
         first_ns = self._unmoved.setdefault((intent.intent_id, intent.amending_to), now)
         return now - first_ns > self._visibility_ns
 
     def _wait_for_owner(self, order_id: int) -> Waiting:
         if order_id not in self._waiting and self._books.absent(self._symbol):
             self._changed()
-        return self._waiting.setdefault(order_id, Waiting(self._symbol, self._clock.now_ns(), [], []))
+        return self._waiting.setdefault(order_id, Waiting(self._symbol, elapsed_ns(self._clock), [], []))
 
 
 def _same_order(one: Intent, other: Intent) -> bool:

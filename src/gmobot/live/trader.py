@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Product
 from gmobot.errors import VenueError
 from gmobot.live.books import Books, order_fields
@@ -111,6 +111,7 @@ class SymbolTrader:
         self._cancelling: dict[int, int] = {}
         self._unamendable: set[int] = set()
         self._recorded: set[tuple[int, Purpose, str]] = set()
+        self._since: dict[tuple[int, int], int] = {}
         self._not_before_ns = 0
         self._asked: asyncio.Future[None] | None = None
         self._asked_ns = 0
@@ -144,7 +145,7 @@ class SymbolTrader:
         """Ask for a full comparison with the exchange; the future ends with it, or with its VenueError."""
         if self._asked is None:
             self._asked = asyncio.get_running_loop().create_future()
-            self._asked_ns = self._clock.now_ns()
+            self._asked_ns = elapsed_ns(self._clock)
         self.wake()
         return self._asked
 
@@ -228,18 +229,18 @@ class SymbolTrader:
             asked.set_result(None)
 
     def _compare_is_overdue(self) -> bool:
-        return self._clock.now_ns() - self._asked_ns >= _COMPARE_PATIENCE_NS
+        return elapsed_ns(self._clock) - self._asked_ns >= _COMPARE_PATIENCE_NS
 
     def _is_urgent(self) -> bool:
         """Whether something to be protected or closed turned up while the exchange was being asked."""
         action = next_action(self._situation())
         reduces = isinstance(action, Place) and action.purpose is not Purpose.ENTRY
         # What was just refused cannot go yet, and what became of the position may be the reason.
-        can_go = self._clock.now_ns() >= self._not_before_ns
+        can_go = elapsed_ns(self._clock) >= self._not_before_ns
         return reduces and can_go and not self._compare_is_overdue()
 
     async def _wait(self) -> None:
-        busy = self._in_transition() or self._clock.now_ns() < self._not_before_ns
+        busy = self._in_transition() or elapsed_ns(self._clock) < self._not_before_ns
         try:
             async with asyncio.timeout(_UNKNOWN_POLL_SECONDS if busy else _IDLE_SECONDS):
                 await self._wake.wait()
@@ -248,14 +249,14 @@ class SymbolTrader:
         self._wake.clear()
 
     def _situation(self) -> Situation:
-        books, instrument, now = self._books, self._books.instrument(self.symbol), self._clock.now_ns()
+        books, instrument, now = self._books, self._books.instrument(self.symbol), elapsed_ns(self._clock)
         position, desire, standing = books.position(self.symbol), self._desire, self._standing()
         if position == 0:
             self._exit_reason = None
         target = position if desire is None else desire.target
         if self._exit_reason is not None or standing.close:
             target = 0
-        allowed = self._entry_allowed(standing, now)
+        allowed = self._entry_allowed(standing)
         open_intents = books.open_intents(self.symbol)
         self._forget_ended(open_intents)
         return Situation(
@@ -275,7 +276,7 @@ class SymbolTrader:
             pieces=self._pieces_to_name(position),
         )
 
-    def _entry_allowed(self, standing: Standing, now: int) -> bool:
+    def _entry_allowed(self, standing: Standing) -> bool:
         desire = self._desire
         return (
             desire is not None
@@ -283,7 +284,7 @@ class SymbolTrader:
             and standing.entry_bar is None
             and not standing.stopping
             and standing.exchange_open
-            and now - desire.closed_ns <= self._entry_window_ns
+            and self._clock.now_ns() - desire.closed_ns <= self._entry_window_ns
         )
 
     def _pieces_to_name(self, position: int) -> tuple[tuple[int, int], ...]:
@@ -302,7 +303,7 @@ class SymbolTrader:
         standing = self._standing()
         if isinstance(action, Cancel):
             return self._may_take_away(action.intent, standing) and await self._cancel(action.intent)
-        if self._clock.now_ns() < self._not_before_ns:
+        if elapsed_ns(self._clock) < self._not_before_ns:
             return False
         self._not_before_ns = 0
         if isinstance(action, Amend):
@@ -360,9 +361,9 @@ class SymbolTrader:
         elif after is After.NO_AMEND and intent is not None:
             self._unamendable.add(intent.intent_id)
         if after in (After.WAIT, After.GONE, After.RESERVED):
-            self._not_before_ns = self._clock.now_ns() + _RETRY_NS
+            self._not_before_ns = elapsed_ns(self._clock) + _RETRY_NS
         elif after is After.CLOSED:
-            self._not_before_ns = self._clock.now_ns() + _CLOSED_RETRY_NS
+            self._not_before_ns = elapsed_ns(self._clock) + _CLOSED_RETRY_NS
         return after in (After.GO_ON, After.NO_AMEND)
 
     @staticmethod
@@ -371,17 +372,18 @@ class SymbolTrader:
         asked.add_done_callback(lambda done: done.cancelled() or done.exception())
 
     async def _cancel(self, intent: Intent) -> bool:
-        self._cancelling[intent.intent_id] = self._clock.now_ns()
+        self._cancelling[intent.intent_id] = elapsed_ns(self._clock)
         if await self._sender.cancel(intent) is After.FIND_OUT:
             await self._tracker.refresh()
         return True
 
     async def _chase_the_overdue(self) -> None:
-        now = self._clock.now_ns()
-        for intent in self._books.open_intents(self.symbol):
+        now, open_intents = elapsed_ns(self._clock), self._books.open_intents(self.symbol)
+        self._since = since = {(i.intent_id, i.updated_ns): self._since.get((i.intent_id, i.updated_ns), now) for i in open_intents}
+        for intent in open_intents:
             if intent.state.is_unresolved:
                 continue
-            age = now - intent.updated_ns
+            age = now - since[intent.intent_id, intent.updated_ns]
             asked = self._cancelling.get(intent.intent_id)
             if asked is not None and now - asked > _CANCEL_PATIENCE_NS:
                 del self._cancelling[intent.intent_id]

@@ -15,7 +15,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.errors import Category, NotSent, VenueError
 from gmobot.venue.gmo import wire
 from gmobot.venue.gmo.errors import meaning
@@ -122,7 +122,7 @@ class Stream:
         connected: Whether the stream is up.
         reconnects: How often a stream that was up went down.
         malformed: Frames that could not be understood so far.
-        last_message_ns: When the last data frame came, 0 before the first.
+        last_message_ns: When the last data frame came, on the monotonic clock; ``None`` before the first.
         messages: Data frames by channel.
     """
 
@@ -140,7 +140,7 @@ class Stream:
         self.connected = False
         self.reconnects = 0
         self.malformed = 0
-        self.last_message_ns = 0
+        self.last_message_ns: int | None = None
         self.messages: dict[str, int] = {}
 
     async def run(self, sink: Sink) -> None:
@@ -162,7 +162,7 @@ class Stream:
 
     def age_seconds(self) -> float | None:
         """Return how old the last data frame is, ``None`` before the first."""
-        return (self._clock.now_ns() - self.last_message_ns) / NS_PER_SECOND if self.last_message_ns else None
+        return None if self.last_message_ns is None else (elapsed_ns(self._clock) - self.last_message_ns) / NS_PER_SECOND
 
     async def _path(self) -> str:
         """Return where to connect, ready to be used."""
@@ -247,7 +247,7 @@ class Stream:
         if event is None:
             self._on_error(self._shown(frame.error or "")[:_LONGEST_DETAIL], sink)
             return
-        self.last_message_ns = self._clock.now_ns()
+        self.last_message_ns = elapsed_ns(self._clock)
         self.messages[channel] = self.messages.get(channel, 0) + 1
         self._on_data(event, sink)
         sink(event)

@@ -155,6 +155,11 @@ class Requester:
         """The latest moment of the exchange's clock that a reply told, 0 before the first."""
         return self._server_clock.stamped_ns
 
+    @property
+    def server_floor_ns(self) -> int:
+        """What the exchange's clock reads at least, whatever is done to ours; 0 before the first reply."""
+        return self._server_clock.floor_ns
+
     def waiting_at_most(self, seconds: float) -> Self:
         """Return a view of this client that refuses to send rather than wait longer for the rate limit.
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
 
-from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock, parse_iso_utc
+from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock, elapsed_ns, parse_iso_utc
 
 _FURTHEST_NS: Final = 86_400 * NS_PER_SECOND
 """A server clock further away than a day is a garbled stamp, not a clock."""
@@ -34,6 +34,12 @@ class ServerClock:
         self._clock = clock
         self.offset_ns = 0
         self.stamped_ns = 0
+        self._stamped_at_ns = 0
+
+    @property
+    def floor_ns(self) -> int:
+        """What the exchange's clock reads at least, whatever is done to ours; 0 before the first stamp."""
+        return self.stamped_ns + elapsed_ns(self._clock) - self._stamped_at_ns if self.stamped_ns else 0
 
     def learn(self, responsetime: str | None, headers: Mapping[str, str], *, sent_ns: int, cached: bool) -> None:
         """Take the stamp of a reply that has just come.
@@ -52,7 +58,8 @@ class ServerClock:
             width_ns += _PUBLIC_STALE_NS
         earliest, latest = stamped_ns - self._clock.now_ns(), stamped_ns + width_ns - sent_ns
         if max(abs(earliest), abs(latest)) <= _FURTHEST_NS:
-            self.stamped_ns = max(self.stamped_ns, stamped_ns)
+            if stamped_ns > self.stamped_ns:
+                self.stamped_ns, self._stamped_at_ns = stamped_ns, elapsed_ns(self._clock)
             self.offset_ns = max(earliest, min(self.offset_ns, latest))
 
 
