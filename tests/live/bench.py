@@ -37,6 +37,7 @@ from gmobot.venue.models import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Position,
     PriceLevel,
     Print,
     Side,
@@ -85,6 +86,7 @@ class ScriptedRest(GmoRest):
         self.placed: list[OrderRequest] = []
         self.cancelled: list[int] = []
         self.server_ns = 0
+        self.positions: list[Position] = []
         self.closed: list[CloseRequest] = []
         self.changed: list[tuple[int, Decimal]] = []
         self.answer: Callable[[OrderRequest], Awaitable[int]] | None = None
@@ -104,6 +106,10 @@ class ScriptedRest(GmoRest):
     async def active_orders(self, symbol: str) -> list[Order]:
         self._answer()
         return [order for order in self.orders_there.values() if not order.status.is_final and order.order_id not in self.invisible]
+
+    async def open_positions(self, symbol: str) -> list[Position]:
+        self._answer()
+        return self.positions
 
     async def executions(self, order_id: int) -> list[Execution]:
         self._answer()
@@ -162,6 +168,7 @@ class Bench:
         self.rest = ScriptedRest()
         self.alarms: list[tuple[str, str]] = []
         self.changes = 0
+        self.closings = 0
         self.bar: str | None = None
         self.standing = Standing(watch_reason=None, close=False, stopping=False, entry_bar=None, exchange_open=True)
         self.runs = 0
@@ -201,6 +208,7 @@ class Bench:
             clock=self.clock,
             telemetry=telemetry,
             standing=lambda: self.standing,
+            found_closed=self._found_closed,
             manner=self.manner,
         )
 
@@ -240,6 +248,9 @@ class Bench:
     def events(self) -> list[dict[str, Any]]:
         """Return the audit log, oldest first."""
         return sorted(events(self.directory / "logs"), key=lambda event: int(event["seq"]))
+
+    def _found_closed(self) -> None:
+        self.closings += 1
 
     def _changed(self) -> None:
         self.changes += 1

@@ -7,6 +7,7 @@ its reason on record, while the protective orders rest at the exchange.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -41,7 +42,7 @@ from gmobot.venue.models import ExchangeStatus, StreamEvent
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
-_STATUS_POLL_CLOSED_SECONDS = 5.0
+_STATUS_POLL_CLOSED_SECONDS = 2.0
 _TIER_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
@@ -114,6 +115,7 @@ class Daemon:
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
         self._stop = asyncio.Event()
+        self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
@@ -228,6 +230,7 @@ class Daemon:
             settled=self._settled,
             halted=lambda: self.guards is not None and self.guards.halted,
             alarm=self._alarm,
+            found_closed=self._status_due.set,
         )
         for symbol, (wanted, _) in instruments.items():
             desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)
@@ -380,7 +383,10 @@ class Daemon:
             if was_closed and not self.supervisor.maintenance:
                 self._intake.reconcile.set()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
-            await asyncio.sleep(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS)
+            self._status_due.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS):
+                    await self._status_due.wait()
 
     async def _watch_tier(self) -> None:
         """Keep the rate limiter at what the exchange allows this account: the tier changes once a week."""

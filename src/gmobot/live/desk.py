@@ -54,6 +54,7 @@ class Surroundings:
     settled: Callable[[], bool]
     halted: Callable[[], bool]
     alarm: Callable[[str, str], Awaitable[None]]
+    found_closed: Callable[[], None]
 
 
 class Desk:
@@ -90,6 +91,7 @@ class Desk:
             clock=clock,
             telemetry=around.telemetry,
             standing=around.standing,
+            found_closed=around.found_closed,
             manner=manner_of(config, around.config, market.instrument),
         )
         self.decisions = SymbolDecisions(
