@@ -11,7 +11,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.exchange import Exchange
@@ -111,6 +111,18 @@ class Ours:
             self.foreign_positions.add(execution.position.position_id)
 
 
+class State(Protocol):
+    """What the world tells of itself; asked only while something lies open."""
+
+    def alive(self) -> bool:
+        """Return whether a daemon runs, and the exchange takes orders."""
+        ...
+
+    def plain(self) -> bool:
+        """Return whether nothing is unknown, nothing is awaited, and no fault has just struck."""
+        ...
+
+
 class Watch:
     """Checks every step and every order."""
 
@@ -125,23 +137,17 @@ class Watch:
         self.excess_lots = 0
         """Lots the owner's own hand, or an order that was hidden for too long, added beyond the limit."""
 
-    def step(self, now: float, *, alive: bool, plain: bool) -> None:
-        """Check what must hold after every step.
-
-        Args:
-            now: Seconds.
-            alive: Whether a daemon runs, and the exchange takes orders.
-            plain: Whether nothing is unknown, nothing is awaited, and no fault has just struck.
-        """
+    def step(self, now: float, state: State) -> None:
+        """Check what must hold after every step."""
         holding, last = self._ours.refresh(), self._looked_at
         self._looked_at = now
         if holding.lots + holding.opening > self._limit + self.excess_lots:
             raise Violation(f"{holding.lots} lots held and {holding.opening} on the way, the limit is {self._limit}")
-        if holding.lots <= holding.covered or not alive:
+        if holding.lots <= holding.covered or not state.alive():
             self._open_seconds = self._plain_seconds = 0.0
             return
         self._open_seconds += now - last
-        self._plain_seconds = self._plain_seconds + now - last if plain else 0.0
+        self._plain_seconds = self._plain_seconds + now - last if state.plain() else 0.0
         if self._plain_seconds > UNPROTECTED_SECONDS or self._open_seconds > TROUBLED_SECONDS:
             bare = holding.lots - holding.covered
             raise Violation(f"{bare} lots unprotected for {self._open_seconds:.1f} s, {self._plain_seconds:.1f} s of it with all known")

@@ -44,6 +44,8 @@ from gmobot.venue.gmo.streams import Backoff, CommandPacer, PrivateStream, Publi
 from gmobot.venue.transport import Timeouts
 
 LAST_LOOK_SECONDS = 20.0
+AUDIT_SECONDS = 5.0
+"""The exchange audits itself so often: it adds up everything that ever happened."""
 LATE_FILL_NS = 1_000_000_000
 """What fills within the daemon's last second may come too late for it."""
 KEY, SECRET = "sim-key", "sim-secret"
@@ -99,7 +101,7 @@ class World:
             VirtualClock(loop),
             {self.symbol: (instrument, SyntheticMarket(instrument, seed=plan.seed, shape=shape))},
             {KEY: self.account},
-            assumptions=msgspec.convert({"private_per_second": 50, **plan.assumptions}, Assumptions, strict=False),
+            assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
         self.api = ExchangeApi(self.exchange, seed=plan.seed)
         self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
@@ -111,6 +113,7 @@ class World:
         self.process: Process | None = None
         self.kills = self.lives = 0
         self.failure: Violation | None = None
+        self._audited_at = 0.0
         self._struck = 0
         self._struck_at = float("-inf")
 
@@ -120,17 +123,21 @@ class World:
         """Run the invariants that must hold at every step. Keeps the first that does not."""
         if self.failure is not None:
             return
-        now = self.loop.time()
-        if (struck := sum(self.api.faults.struck.values())) != self._struck:
-            self._struck, self._struck_at = struck, now
-        process = self.process
-        alive = process is not None and not process.life.dead and not process.task.done() and self.exchange.status == "OPEN"
         try:
-            self.watch.step(now, alive=alive, plain=alive and self._is_plain(now))
+            self.watch.step(self.loop.time(), self)
         except Violation as violation:
             self.failure = violation
 
-    def _is_plain(self, now: float) -> bool:
+    def alive(self) -> bool:
+        """Whether a daemon runs, and the exchange takes orders."""
+        process = self.process
+        return process is not None and not process.life.dead and not process.task.done() and self.exchange.status == "OPEN"
+
+    def plain(self) -> bool:
+        """Whether nothing is unknown, nothing is awaited, and no fault has just struck."""
+        now = self.loop.time()
+        if (struck := sum(self.api.faults.struck.values())) != self._struck:
+            self._struck, self._struck_at = struck, now
         books = self.process.daemon.books if self.process is not None else None
         calm = now - self._struck_at > STRIKE_SECONDS and self.process is not None and not self.process.transport.awaited
         return calm and books is not None and not books.unresolved()
@@ -253,7 +260,9 @@ class World:
     async def _sleep_until(self, at: float) -> None:
         while self.loop.time() < at and self.failure is None:
             await asyncio.sleep(min(1.0, at - self.loop.time()))
-            self.exchange.check()
+            if self.loop.time() >= self._audited_at + AUDIT_SECONDS:
+                self._audited_at = self.loop.time()
+                self.exchange.check()
             await self._bury()
 
     async def _bury(self) -> None:
