@@ -115,7 +115,7 @@ class ScriptedRest(GmoRest):
         self._answer()
         return [fill for fill in self.fills if fill.order_id == order_id and order_id not in self.invisible]
 
-    async def latest_executions(self, symbol: str) -> list[Execution]:
+    async def latest_executions(self, symbol: str, *, known: Callable[[Execution], bool] = lambda row: False) -> list[Execution]:
         self._answer()
         return [fill for fill in self.fills if fill.order_id not in self.invisible]
 

@@ -15,7 +15,7 @@ import msgspec
 from gmobot.emulator.faults import Fault
 
 SECONDS = 600.0
-QUIET_SECONDS = 100.0
+QUIET_SECONDS = 60.0
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
