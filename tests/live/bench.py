@@ -14,6 +14,7 @@ from gmobot.core.instrument import Instrument, Product
 from gmobot.errors import VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
+from gmobot.live.cash import CashBook
 from gmobot.live.desire import Desire
 from gmobot.live.entry import EntryStyle
 from gmobot.live.gate import GateLimits, OrderGate
@@ -184,6 +185,8 @@ class Bench:
         self.market.on_book(book(), elapsed_ns(self.clock))
         self.market.last = PRICE
         self.account = Account(self.books, {self.symbol: self.market}, self.clock, AccountState.restore(self.saved.account))
+        markets = {self.symbol: self.market}
+        self.cash = CashBook(self.books, self.account, markets, self.store, self.clock, known=self.saved.known_flows, alarm=self._alarm)
         telemetry = Telemetry(version="test", config_hash="0")
         self.tracker = OrderTracker(
             self.symbol,
@@ -194,6 +197,7 @@ class Bench:
             visibility_delay_seconds=3.0,
             fill_visibility_seconds=1.0,
             changed=self._changed,
+            cash=self.cash,
             alarm=self._alarm,
         )
         self.gate = OrderGate(limits(), self.clock, entry_bar=lambda: self.bar)

@@ -1,13 +1,16 @@
 """The account as a whole: what is ours in money, how far below its peak, how much lost today.
 
 Only what the bot traded, and the yen it found when it first started, is its business. Peak equity and the
-day's start are state and not memory: they survive restarts, and the day turns at 06:00 JST.
+day's start are state and not memory: they survive restarts, and the day turns at 06:00 JST. What comes and goes
+other than by our trading (``live/cash.py``) moves base, peak and day's start together, so that it neither trips
+a guard nor resets one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import ROUND_FLOOR, Decimal
 
 import numpy as np
 
@@ -16,7 +19,9 @@ from gmobot.core.records import ACCOUNT
 from gmobot.live.books import Books
 from gmobot.live.market import Market
 
-_COINS = "base_lots:"
+_COINS = "base_coins:"
+_COIN_DIGITS = 10
+"""Coins that are not ours are kept to this many digits: finer than any balance, coarse enough for 63 bits."""
 AccountRecord = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
@@ -25,30 +30,49 @@ class AccountState:
     """Account-wide numbers that are kept, in micro-yen.
 
     Attributes:
-        base_cash: Yen found at the exchange when the bot first started; ``None`` before it has asked.
-        base_coins: Lots of each symbol found then: not ours, never sold.
+        base_cash: Yen that no trade of ours brought: found when the bot first started, and what came and went since;
+            ``None`` before it has asked.
+        base_coins: Coins of each spot symbol that are not ours and never sold. They need not be whole lots.
+        flows_from_ns: By the exchange's clock: what came or went before is in the base already.
+        level_ns: By the exchange's clock: when nothing was left to explain.
     """
 
     base_cash: int | None = None
     peak: int = 0
     day: int = 0
     day_start: int = 0
-    base_coins: dict[str, int] = field(default_factory=dict)
+    base_coins: dict[str, Decimal] = field(default_factory=dict)
+    flows_from_ns: int = 0
+    level_ns: int = 0
 
     @classmethod
     def restore(cls, saved: Mapping[str, int]) -> AccountState:
         """Make the state from what the database holds."""
         if "base_cash" not in saved:
             return cls()
-        coins = {name.removeprefix(_COINS): value for name, value in saved.items() if name.startswith(_COINS)}
-        return cls(saved["base_cash"], saved["peak"], saved["day"], saved["day_start"], coins)
+        coins = {name.removeprefix(_COINS): Decimal(value) for name, value in saved.items() if name.startswith(_COINS)}
+        return cls(
+            saved["base_cash"],
+            saved["peak"],
+            saved["day"],
+            saved["day_start"],
+            {symbol: units.scaleb(-_COIN_DIGITS) for symbol, units in coins.items()},
+            saved.get("flows_from_ns", 0),
+            saved.get("level_ns", 0),
+        )
 
     def to_dict(self) -> dict[str, int]:
         """Return the numbers for the database; empty while nothing is known."""
         if self.base_cash is None:
             return {}
-        coins = {_COINS + symbol: lots for symbol, lots in self.base_coins.items()}
-        return {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start, **coins}
+        coins = {_COINS + symbol: int(amount.scaleb(_COIN_DIGITS)) for symbol, amount in self.base_coins.items()}
+        numbers = {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start}
+        return numbers | {"flows_from_ns": self.flows_from_ns, "level_ns": self.level_ns} | coins
+
+
+def kept(coins: Decimal) -> Decimal:
+    """Return an amount of coins as exactly as it is kept."""
+    return coins.quantize(Decimal(1).scaleb(-_COIN_DIGITS), ROUND_FLOOR)
 
 
 class Account:
@@ -61,22 +85,34 @@ class Account:
         self.state = state
         self.wallet_drift_uyen = 0
 
-    def start(self, base_cash_uyen: int, base_coins: Mapping[str, int]) -> None:
-        """Set the capital, once in the life of a database."""
-        day = trading_day(self._clock.now_ns())
-        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins))
+    def start(self, base_cash_uyen: int, base_coins: Mapping[str, Decimal], *, at_ns: int | None = None) -> None:
+        """Set the capital, once in the life of a database.
+
+        Args:
+            base_cash_uyen: Yen that are there now.
+            base_coins: Coins by symbol that are there now and not ours.
+            at_ns: When that was, by the exchange's clock; our own where there is none.
+        """
+        now = self._clock.now_ns()
+        at = now if at_ns is None else at_ns
+        day = trading_day(now)
+        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at)
 
     @property
     def cash_uyen(self) -> int:
         """Yen that are ours: the base and everything our fills did to it."""
-        return (self.state.base_cash or 0) + sum(self._books.ledger(symbol).yen_uyen for symbol in self._books.symbols)
+        traded = sum(self._books.ledger(symbol).yen_uyen for symbol in self._books.symbols)
+        return (self.state.base_cash or 0) + self._books.retired_uyen + traded
+
+    def gross_uyen(self, symbol: str) -> int:
+        """Return what the position in a symbol comes to, negative of a short one; at cost before the first price."""
+        ledger, mark = self._books.ledger(symbol), self._markets[symbol].mark()
+        return self._books.instrument(symbol).notional_uyen(mark, ledger.position) if mark else ledger.cost_uyen
 
     def worth_uyen(self, symbol: str) -> int:
-        """Return what our position in a symbol is worth; at cost before the first price."""
-        ledger, mark = self._books.ledger(symbol), self._markets[symbol].mark()
-        if not mark:
-            return ledger.cost_uyen
-        return self._books.instrument(symbol).notional_uyen(mark, ledger.position)
+        """Return what our position adds to our yen: on spot its worth, on leverage what it has gained so far."""
+        ledger = self._books.ledger(symbol)
+        return self.gross_uyen(symbol) - (ledger.cost_uyen if ledger.on_leverage else 0)
 
     @property
     def equity_uyen(self) -> int:
@@ -97,7 +133,7 @@ class Account:
     def leverage(self) -> float:
         """Gross worth of positions over equity."""
         equity = self.equity_uyen
-        gross = sum(abs(self.worth_uyen(symbol)) for symbol in self._books.symbols)
+        gross = sum(abs(self.gross_uyen(symbol)) for symbol in self._books.symbols)
         return gross / equity if equity > 0 else 0.0
 
     def observe(self) -> bool:
@@ -110,6 +146,27 @@ class Account:
         if day > self.state.day:
             self.state.day, self.state.day_start = day, equity
         return self.state.to_dict() != before
+
+    def adjust(self, equity_before_uyen: int) -> None:
+        """Something came or went that no trade of ours brought: move peak and day's start along.
+
+        The drawdown stays the same share of the peak, and the day's gain the same yen.
+
+        Args:
+            equity_before_uyen: Equity before it was booked.
+        """
+        state, after = self.state, self.equity_uyen
+        state.day_start += after - equity_before_uyen
+        if equity_before_uyen > 0 and after >= 0:
+            peak = max(state.peak, equity_before_uyen)
+            state.peak = max(after, peak * after // equity_before_uyen)
+        else:
+            state.peak = max(after, state.peak + after - equity_before_uyen)
+
+    def pay_leverage_fee(self, fee_uyen: int) -> None:
+        """A leverage fee was booked: it is no trading loss of the day, and no drawdown."""
+        self.state.peak -= fee_uyen
+        self.state.day_start -= fee_uyen
 
     def accept_loss(self) -> None:
         """An operator has seen the drawdown: measure the next one from here, or the halt would never end."""
@@ -132,7 +189,7 @@ class Account:
         row["day_start_equity_uyen"] = self.state.day_start
         row["wallet_drift_uyen"] = self.wallet_drift_uyen
         row["other_positions"] = len(others)
-        row["other_gross_uyen"] = sum(abs(self.worth_uyen(other)) for other in others)
+        row["other_gross_uyen"] = sum(abs(self.gross_uyen(other)) for other in others)
         row["pending"] = pending
         row["halted"] = int(halted)
         return record

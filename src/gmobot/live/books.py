@@ -22,7 +22,7 @@ from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
 from gmobot.live.store import ABSENT, Event, Saved, Store
-from gmobot.venue.models import Execution, Order, OrderType, Settle, Side
+from gmobot.venue.models import Execution, Order, OrderType, Settle, Side, TimeInForce
 
 _ENDED_KEPT = 1_000
 _ABSENT_KEPT = 100
@@ -49,6 +49,14 @@ class SymbolBooks:
     absent: dict[int, Intent] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class WriteOff:
+    """What went another way: kept as an order that was filled at once, so that fills still add up to the position."""
+
+    intent: Intent
+    fill: Fill
+
+
 class Books:
     """The account's books, keyed by symbol."""
 
@@ -68,6 +76,8 @@ class Books:
         self._known_orders: set[int] = set(saved.known_orders)
         self._booked: set[int] = set(saved.known_executions)
         self._foreign: set[int] = set(saved.foreign_orders)
+        self.retired_uyen = self._retire(saved.ledgers)
+        """What symbols that are traded no longer did to the yen at the exchange."""
         self.counts = Counts(saved.counts["orders"], saved.counts["fills"])
         for symbol, decision_id, lots in saved.used_decisions:
             if symbol in self._symbols:
@@ -285,6 +295,62 @@ class Books:
         await self._store.book(fill, changed, ledger.to_dict(), {}, events)
         return changed
 
+    def book_leverage_fee(self, symbol: str, fee_uyen: int) -> None:
+        """Book what holding a position over the day's turn cost; whoever calls commits the ledger."""
+        self.ledger(symbol).apply_leverage_fee(fee_uyen)
+
+    def write_off(self, symbol: str, lots: int, ticks: int, *, position_id: int | None = None, detail: str) -> WriteOff:
+        """Take lots out of our position that are no longer there; whoever calls commits it.
+
+        Args:
+            symbol: Whose.
+            lots: At most what we hold.
+            ticks: The price they are valued at.
+            position_id: The leverage position they belonged to.
+            detail: Why.
+        """
+        ledger, now = self.ledger(symbol), self._clock.now_ns()
+        side = Side.SELL if ledger.position > 0 else Side.BUY
+        ledger.apply(side, ticks, lots, 0, closes=ledger.on_leverage)
+        self.pieces(symbol).closed(position_id, lots)
+        self.counts.orders += 1
+        self.counts.fills += 1
+        intent = Intent(
+            intent_id=0,
+            symbol=symbol,
+            purpose=Purpose.FORCED,
+            side=side,
+            type=OrderType.MARKET,
+            time_in_force=TimeInForce.IOC,
+            lots=lots,
+            price=0,
+            decision_id=0,
+            created_ns=now,
+            updated_ns=now,
+            state=IntentState.FILLED,
+            executed_lots=lots,
+            detail=detail,
+            settle=Settle.CLOSE if ledger.on_leverage else Settle.OPEN,
+            position_id=position_id,
+        )
+        fill = Fill(
+            execution_id=0,
+            order_id=0,
+            intent_id=0,
+            symbol=symbol,
+            side=side,
+            lots=lots,
+            ticks=ticks,
+            fee_uyen=0,
+            at_ns=now,
+            position_id=position_id,
+        )
+        return WriteOff(intent, fill)
+
+    def position_event(self, symbol: str, *, reason: str) -> Event:
+        """Return what the audit log says of a position that changed without a fill."""
+        return Event("position_changed", self._position_fields(symbol) | {"reason": reason})
+
     async def note_foreign(self, order_id: int, symbol: str, evidence: str) -> bool:
         """Remember an order that is not ours. Returns whether it is news."""
         if order_id in self._foreign:
@@ -293,6 +359,13 @@ class Books:
         fields = {"reason": "foreign_order", "order_id": order_id, "symbol": symbol, "evidence": evidence}
         await self._store.add_foreign(order_id, symbol, Event("error", fields))
         return True
+
+    def _retire(self, ledgers: Mapping[str, Mapping[str, int]]) -> int:
+        gone = {symbol: saved for symbol, saved in ledgers.items() if symbol not in self._symbols}
+        for symbol, saved in gone.items():
+            if saved["position"]:
+                raise FatalError(f"{symbol}: we hold {saved['position']} lots but it is not configured; add it to instruments")
+        return sum(saved["reported_uyen"] if symbol.endswith("_JPY") else saved["cash_uyen"] for symbol, saved in gone.items())
 
     def _fill(self, execution: Execution, intent: Intent) -> Fill:
         instrument = self.instrument(intent.symbol)

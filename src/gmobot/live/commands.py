@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from gmobot.live.account import Account
 from gmobot.live.gate import OrderGate
@@ -15,7 +15,15 @@ class Commands:
     """Carries out an operator's commands."""
 
     def __init__(
-        self, guards: Guards, gate: OrderGate, *, account: Account, store: Store, config_hash: str, wake: Callable[[], None]
+        self,
+        guards: Guards,
+        gate: OrderGate,
+        *,
+        account: Account,
+        store: Store,
+        config_hash: str,
+        acknowledge: Callable[[], Awaitable[None]],
+        wake: Callable[[], None],
     ) -> None:
         """Make the commands of one run.
 
@@ -25,6 +33,7 @@ class Commands:
             account: Its drawdown is measured anew after an acknowledged resume.
             store: Where that is kept.
             config_hash: What an acknowledgement arms.
+            acknowledge: Takes over what nothing explains of the exchange's balances.
             wake: Makes every order manager look again.
         """
         self._guards = guards
@@ -32,6 +41,7 @@ class Commands:
         self._account = account
         self._store = store
         self._config_hash = config_hash
+        self._acknowledge = acknowledge
         self._wake = wake
 
     async def pause(self, source: str) -> None:
@@ -53,6 +63,8 @@ class Commands:
         """Take back what stands in the way. Returns why not, or ``None`` when it was done."""
         if self._guards.halted and not acknowledge:
             return f"halted ({self._guards.halt_reason}): look into it, then resume with --acknowledge"
+        if acknowledge:
+            await self._acknowledge()
         if self._guards.halted:
             self._account.accept_loss()
             await self._store.save_account(self._account.state.to_dict())

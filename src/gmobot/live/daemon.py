@@ -20,6 +20,7 @@ from gmobot.core.instrument import Instrument, to_uyen
 from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
+from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
@@ -29,6 +30,7 @@ from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
+from gmobot.live.search import Search
 from gmobot.live.store import Event, Saved, Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
@@ -213,12 +215,20 @@ class Daemon:
         )
         gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
         self.commands = Commands(
-            self.guards, gate, account=self.account, store=self._store, config_hash=self.config_hash, wake=self._wake_all
+            self.guards,
+            gate,
+            account=self.account,
+            store=self._store,
+            config_hash=self.config_hash,
+            acknowledge=self._acknowledge,
+            wake=self._wake_all,
         )
+        cash = CashBook(books, self.account, markets, self._store, self.clock, known=saved.known_flows, alarm=self._alarm)
         around = Surroundings(
             config=config,
             books=books,
             account=self.account,
+            cash=cash,
             store=self._store,
             gate=gate,
             public_rest=self._links.public_rest,
@@ -246,7 +256,20 @@ class Daemon:
             if self.account.state.base_cash is None:
                 self.account.start(to_uyen(config.capital.paper_jpy), {})
         else:
-            self._reconciler = Reconciler(self._links.trade_rest, books, self.account, self._store, self.desks)
+            rest = self._links.trade_rest
+            self._reconciler = Reconciler(
+                rest,
+                books,
+                self.account,
+                self._store,
+                self.desks,
+                self.clock,
+                cash=cash,
+                search=Search(rest, self._links.public_rest, books, self.account, cash, self._store, markets, self.clock),
+                visibility_seconds=config.venue.visibility_delay_seconds,
+                max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
+                alarm=self._tell,
+            )
 
     async def _trade_until_stopped(self) -> None:
         self.status = "running"
@@ -359,7 +382,7 @@ class Daemon:
     async def _reconcile_loop(self, reconciler: Reconciler) -> None:
         while True:
             try:
-                async with asyncio.timeout(self.config.runtime.reconcile_seconds if self._reconciled else _RETRY_SECONDS):
+                async with asyncio.timeout(self._reconcile_wait(reconciler)):
                     await self._intake.reconcile.wait()
             except TimeoutError:
                 pass
@@ -370,6 +393,12 @@ class Daemon:
             except VenueError as error:
                 self.last_error = f"reconcile: {error}"
                 log.warning("reconciliation got no answer", error=str(error))
+
+    def _reconcile_wait(self, reconciler: Reconciler) -> float:
+        if not self._reconciled:
+            return _RETRY_SECONDS
+        wait = self.config.runtime.reconcile_seconds
+        return min(wait, reconciler.confirm_seconds) if reconciler.impatient else wait
 
     async def _watch_exchange(self) -> None:
         while True:
@@ -442,6 +471,16 @@ class Daemon:
 
     def _settled(self) -> bool:
         return self.supervisor.status is MonitorStatus.ACTIVE and self._reconciled and not self.stopping
+
+    async def _acknowledge(self) -> None:
+        if self._reconciler is not None:
+            await self._reconciler.acknowledge()
+
+    async def _tell(self, reason: str, text: str) -> None:
+        """A person should look; nothing is latched."""
+        log.error("a person must look", reason=reason, detail=text)
+        self.last_error = text
+        await self._store.emit([Event("error", {"reason": reason, "detail": text})])
 
     async def _alarm(self, reason: str, text: str) -> None:
         """A person must look: latch a halt and say why."""

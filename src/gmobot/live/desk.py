@@ -16,6 +16,7 @@ from gmobot.core.settings import Settings
 from gmobot.errors import ConfigError
 from gmobot.live.account import Account
 from gmobot.live.books import Books
+from gmobot.live.cash import CashBook
 from gmobot.live.decisions import SymbolDecisions
 from gmobot.live.entry import EntryStyle
 from gmobot.live.feed import SymbolFeed
@@ -43,6 +44,7 @@ class Surroundings:
     config: Config
     books: Books
     account: Account
+    cash: CashBook
     store: Store
     gate: OrderGate
     public_rest: GmoRest
@@ -78,6 +80,7 @@ class Desk:
             visibility_delay_seconds=around.config.venue.visibility_delay_seconds,
             fill_visibility_seconds=around.config.venue.fill_visibility_seconds,
             changed=lambda: self.trader.wake(),  # noqa: PLW0108  # the trader is made after the tracker
+            cash=around.cash,
             alarm=around.alarm,
         )
         self.trader = SymbolTrader(

@@ -18,6 +18,7 @@ import msgspec
 from gmobot.clock import Clock
 from gmobot.errors import StoreError
 from gmobot.live import schema
+from gmobot.live.flows import Flow
 from gmobot.live.intents import Fill, Intent, IntentState, Latch
 from gmobot.live.positions import Piece
 from gmobot.live.workers import Worker
@@ -35,6 +36,16 @@ FROM fills AS f JOIN intents AS i USING (intent_id) WHERE f.position_id IS NOT N
 GROUP BY f.symbol, f.position_id HAVING SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) > 0
 ORDER BY f.position_id
 """
+
+
+class WroteOff(Protocol):
+    """What was written off our position, as the store needs it. Its numbers are given when it is written."""
+
+    @property
+    def intent(self) -> Intent: ...
+
+    @property
+    def fill(self) -> Fill: ...
 
 
 class AuditSink(Protocol):
@@ -87,6 +98,7 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     foreign_orders: set[int]
     known_orders: set[int]
     known_executions: set[int]
+    known_flows: set[str]
     used_decisions: set[tuple[str, int, int]]
     pieces: list[Piece]
     counts: dict[str, int]
@@ -146,11 +158,7 @@ class Store:
         """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one."""
 
         def change(db: sqlite3.Connection) -> Intent:
-            values = msgspec.to_builtins(draft)
-            del values["intent_id"]
-            columns = ", ".join(values)
-            cursor = db.execute(f"INSERT INTO intents ({columns}) VALUES ({_marks(values)})", tuple(values.values()))  # noqa: S608
-            intent = msgspec.structs.replace(draft, intent_id=_row_id(cursor))
+            intent = msgspec.structs.replace(draft, intent_id=_insert_intent(db, draft))
             self._emit(db, [event(intent)])
             return intent
 
@@ -166,14 +174,17 @@ class Store:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
 
         def change(db: sqlite3.Connection) -> None:
-            values = msgspec.to_builtins(fill) | {"booked_ns": self._now()}
-            db.execute(f"INSERT INTO fills ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values()))  # noqa: S608
+            self._insert_fill(db, fill)
             _write_intent(db, intent)
             _write_ledger(db, fill.symbol, ledger)
             _write_account(db, account)
-            self._journal(db, [JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())])
 
         await self._transact(change, events)
+
+    def _insert_fill(self, db: sqlite3.Connection, fill: Fill) -> None:
+        values = msgspec.to_builtins(fill) | {"booked_ns": self._now()}
+        db.execute(f"INSERT INTO fills ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values()))  # noqa: S608
+        self._journal(db, [JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())])
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
         """Journal bars with their decisions, and where the core stands after them."""
@@ -188,6 +199,41 @@ class Store:
     async def save_account(self, account: Mapping[str, int], events: Sequence[Event] = ()) -> None:
         """Write account-wide numbers: base cash, peak, day start."""
         await self._transact(lambda db: _write_account(db, account), events)
+
+    async def take_flow(
+        self,
+        flow: Flow,
+        account: Mapping[str, int],
+        ledgers: Mapping[str, Mapping[str, int]],
+        write_off: WroteOff | None,
+        events: Sequence[Event],
+    ) -> None:
+        """Book something that came or went: the flow, the account, ledgers, and what was written off, all or nothing."""
+
+        def change(db: sqlite3.Connection) -> None:
+            values = (flow.key, flow.kind, flow.asset, str(flow.amount), flow.yen_uyen, flow.symbol, flow.at_ns, flow.evidence, self._now())
+            db.execute(f"INSERT INTO cash_flows VALUES ({', '.join('?' * len(values))})", values)  # noqa: S608
+            if write_off is not None:
+                intent_id = _insert_intent(db, write_off.intent)
+                # No exchange counts executions below zero.
+                fill = msgspec.structs.replace(write_off.fill, execution_id=-intent_id, intent_id=intent_id)
+                self._insert_fill(db, fill)
+            for symbol, ledger in ledgers.items():
+                _write_ledger(db, symbol, ledger)
+            _write_account(db, account)
+            self._journal(db, [JournalRow(kind="cash_flow", symbol=flow.symbol, payload=msgspec.json.encode(flow).decode())])
+
+        await self._transact(change, events)
+
+    async def own_positions(self) -> dict[int, str]:
+        """Return the leverage positions that are or were ours, with their symbols."""
+        query = "SELECT DISTINCT position_id, symbol FROM fills WHERE position_id IS NOT NULL"
+        return await self._transact(lambda db: {row[0]: row[1] for row in db.execute(query)})
+
+    async def positions_at(self, at_ns: int) -> dict[str, int]:
+        """Return the lots that were held of each symbol at a moment, by what had filled before."""
+        query = "SELECT symbol, SUM(CASE side WHEN 'BUY' THEN lots ELSE -lots END) FROM fills WHERE at_ns < ? GROUP BY symbol"
+        return await self._transact(lambda db: {row[0]: row[1] for row in db.execute(query, (at_ns,))})
 
     async def latch(self, name: Latch, reason: str, events: Sequence[Event]) -> None:
         """Set a latch."""
@@ -319,6 +365,13 @@ def _row_id(cursor: sqlite3.Cursor) -> int:
     return cursor.lastrowid
 
 
+def _insert_intent(db: sqlite3.Connection, draft: Intent) -> int:
+    values = msgspec.to_builtins(draft)
+    del values["intent_id"]
+    cursor = db.execute(f"INSERT INTO intents ({', '.join(values)}) VALUES ({_marks(values)})", tuple(values.values()))  # noqa: S608
+    return _row_id(cursor)
+
+
 def _write_intent(db: sqlite3.Connection, intent: Intent) -> None:
     db.execute(
         "UPDATE intents SET state = ?, price = ?, amending_to = ?, order_id = ?, executed_lots = ?, unknown_since_ns = ?, detail = ?, "
@@ -370,6 +423,7 @@ def _load(db: sqlite3.Connection) -> Saved:
             foreign_orders={row[0] for row in db.execute("SELECT order_id FROM foreign_orders")},
             known_orders={row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL")},
             known_executions={row[0] for row in db.execute("SELECT execution_id FROM fills")},
+            known_flows={row[0] for row in db.execute("SELECT key FROM cash_flows")},
             used_decisions={
                 (row[0], row[1], row[2])
                 for row in db.execute(

@@ -46,6 +46,7 @@ from dataclasses import dataclass
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument, Product
 from gmobot.live.books import Books, matches
+from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
@@ -94,6 +95,7 @@ class OrderTracker:
         visibility_delay_seconds: float,
         fill_visibility_seconds: float,
         changed: Callable[[], None],
+        cash: CashBook,
         alarm: Callable[[str, str], Awaitable[None]],
     ) -> None:
         """Make a tracker.
@@ -107,6 +109,7 @@ class OrderTracker:
             visibility_delay_seconds: Longest time an accepted order may stay invisible to queries.
             fill_visibility_seconds: Longest time a fill of a visible order may.
             changed: Called after anything changed, so that orders are planned again.
+            cash: Told what somebody else traded.
             alarm: Called with a reason code and a text when a person must look; latches a halt.
         """
         self._symbol = symbol
@@ -117,6 +120,7 @@ class OrderTracker:
         self._visibility_ns = int(visibility_delay_seconds * NS_PER_SECOND)
         self._fill_visibility_ns = int(fill_visibility_seconds * NS_PER_SECOND)
         self._changed = changed
+        self._cash = cash
         self._alarm = alarm
         self._waiting: dict[int, Waiting] = {}
         self._suspect: set[int] = set()
@@ -140,18 +144,20 @@ class OrderTracker:
         if self._books.is_booked(execution.execution_id):
             return
         if self._books.by_order(execution.order_id) is None:
-            self._keep_for_its_owner(execution)
+            await self._keep_for_its_owner(execution)
             return
         booked = await self._books.book(execution)
         if booked is not None:
+            await self._cash.ours_after_all(execution)
             resting = booked.type is OrderType.LIMIT and execution.fee_jpy < 0
             self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
             self.last_fill_ns = elapsed_ns(self._clock)
             self._changed()
 
-    def _keep_for_its_owner(self, execution: Execution) -> None:
+    async def _keep_for_its_owner(self, execution: Execution) -> None:
         touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
         if self._books.is_foreign(execution.order_id) and not touches_ours:
+            await self._cash.foreign_fill(execution)
             return
         waiting = self._wait_for_owner(execution.order_id)
         if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
@@ -292,6 +298,8 @@ class OrderTracker:
             elif elapsed_ns(self._clock) - waiting.since_ns > patience_ns:
                 del self._waiting[order_id]
                 await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")
+                for execution in waiting.executions:
+                    await self._cash.foreign_fill(execution)
 
     async def _strangers(self) -> list[Order]:
         orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
