@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulation.invariants import Ending, check_end
+from tests.simulation.invariants import check_end
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
 from tests.simulation.world import EMA, FOREIGN_LOTS, PARAMS, World
@@ -57,7 +57,7 @@ def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = T
         loop.run_until_complete(live())
         assert world.failure is None, world.failure
         if alone:
-            check_end(world.exchange, world.account, world.ours, world.var, Ending(frozenset(), 0))
+            check_end(world.exchange, world.account, world.ours, world.var, frozenset())
     finally:
         world.close()
         asyncio.set_event_loop(None)

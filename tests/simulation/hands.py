@@ -34,21 +34,13 @@ class Hands:
         """Orders that a hand placed."""
         return frozenset(self._ours.foreign_orders)
 
-    def yen_moved(self) -> int:
-        """Return what the hand's own fills did to the yen, apart from closes of the bot's positions."""
-        total = 0
-        for execution in self._account.executions:
-            order = execution.order
-            if order.order_id not in self._ours.foreign_orders:
-                continue
-            if order.leverage:
-                foreign = execution.position is None or execution.position.position_id in self._ours.foreign_positions
-                total += (execution.loss_gain_uyen - execution.fee_uyen) if foreign else 0
+    def move_cash(self, yen: int) -> None:
+        """Bring yen in, or take them out as far as nothing ties them up."""
+        with contextlib.suppress(Refusal):
+            if yen > 0:
+                self._exchange.cash.deposit(self._account, "JPY", yen * 1_000_000)
             else:
-                unit = self._exchange.instruments[order.symbol].unit_uyen
-                notional = execution.ticks * execution.lots * unit
-                total += (-notional if order.side == "BUY" else notional) - execution.fee_uyen
-        return total
+                self._exchange.cash.withdraw(self._account, "JPY", -yen * 1_000_000)
 
     def act(self, what: str, number: int) -> None:
         """Do something; what the exchange refuses is simply not done."""

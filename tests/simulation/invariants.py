@@ -212,20 +212,7 @@ class Watch:
         return self._db
 
 
-@dataclass(frozen=True, slots=True)
-class Ending:
-    """What is expected at the end besides equal books.
-
-    Attributes:
-        foreign_orders: Placed by the owner's hand.
-        flows_uyen: Yen that came and went other than by our own orders, as far as our books do not know of it.
-    """
-
-    foreign_orders: frozenset[int]
-    flows_uyen: int
-
-
-def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, ending: Ending) -> None:
+def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, by_hand: frozenset[int]) -> None:
     """After a quiet time, a clean stop and a last look, our books must be the exchange's, to the unit."""
     exchange.check()
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
@@ -242,9 +229,7 @@ def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, endin
         base = db.execute("SELECT value FROM account WHERE key = 'base_cash'").fetchone()
         halted = db.execute("SELECT reason FROM latches WHERE name = 'halt'").fetchone()
     executed = {e.execution_id: (e.order.order_id, e.lots, e.ticks, e.fee_uyen) for e in account.executions if _is_ours(e, ours, forced)}
-    sent = {
-        order_id for order_id, order in account.orders.items() if order_id not in ending.foreign_orders and order.order_type != "LOSSCUT"
-    }
+    sent = {order_id for order_id, order in account.orders.items() if order_id not in by_hand and order.order_type != "LOSSCUT"}
     yen = reported if account.positions or (exchange.symbols and any(s.endswith("_JPY") for s in exchange.symbols)) else cash
     # An order that ended without a fill before anybody could see it cannot be told from one that never arrived.
     lost = {order_id for order_id in sent - known if account.orders[order_id].executed or account.orders[order_id].active}
@@ -253,12 +238,12 @@ def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, endin
         f"unresolved intents {unresolved}": bool(unresolved),
         f"orders without an owner {lost}": bool(lost),
         f"owned orders that are not there {known - sent}": bool(known - sent),
-        f"open orders differ {live}": {order.order_id for order in account.active() if order.order_id not in ending.foreign_orders} != live,
+        f"open orders differ {live}": {order.order_id for order in account.active() if order.order_id not in by_hand} != live,
         f"ours taken for foreign {foreign & sent}": bool(foreign & sent),
         f"halted {halted}": halted is not None,
         f"position differs: {lots} of {ours.signed}": lots != ours.signed,
-        f"cash differs by {0 if base is None else base[0] + yen + ending.flows_uyen - account.jpy_uyen} uyen": base is None
-        or base[0] + yen + ending.flows_uyen != account.jpy_uyen,
+        f"cash differs by {0 if base is None else base[0] + yen - account.jpy_uyen} uyen": base is None
+        or base[0] + yen != account.jpy_uyen,
     }
     verdict = verify(var / "logs")
     problems[f"audit: {verdict.problem}"] = not verdict.ok

@@ -93,7 +93,7 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
 
 HANDS = ("limit", "market", "cancel_ours", "close_ours", "move_ours")
 COMMANDS = ("pause", "halt", "flatten")
-DISTURBANCES: tuple[str, ...] = ("kill", "kill_write", "kill_request", "clock", "command", "maintenance", "manual")
+DISTURBANCES: tuple[str, ...] = ("kill", "kill_write", "kill_request", "clock", "command", "maintenance", "manual", "cash", "hang")
 
 
 def drawn(seed: int) -> Plan:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 from tests.simulation.hands import Hands
-from tests.simulation.invariants import STRIKE_SECONDS, Ending, Ours, Violation, Watch, check_end
+from tests.simulation.invariants import STRIKE_SECONDS, Ours, Violation, Watch, check_end
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.plan import QUIET_SECONDS, SECONDS, Happening, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
@@ -177,7 +177,7 @@ class World:
         await asyncio.gather(running, return_exceptions=True)
         if self.failure is not None:
             raise self.failure
-        check_end(self.exchange, self.account, self.ours, self.var, Ending(self.hands.orders, self.hands.yen_moved()))
+        check_end(self.exchange, self.account, self.ours, self.var, self.hands.orders)
         log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
         orders, executions = len(self.account.orders), len(self.account.executions)
         return Result(self.plan.seed, orders, executions, self.kills, dict(self.api.faults.struck), self.loop.steps, log)
@@ -228,6 +228,9 @@ class World:
 
     async def _manual(self, what: Happening) -> None:
         self.hands.act(what.what, int(what.amount))
+
+    async def _cash(self, what: Happening) -> None:
+        self.hands.move_cash(int(what.amount))
 
     async def _command(self, what: Happening) -> None:
         await self._command_daemon(what.what)

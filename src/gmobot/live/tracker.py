@@ -44,7 +44,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
-from gmobot.core.instrument import Instrument, Product
+from gmobot.core.instrument import Instrument
 from gmobot.live.books import Books, matches
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState
@@ -265,9 +265,6 @@ class OrderTracker:
         active = await self._rest.active_orders(self._symbol)
         if urgent():
             return False
-        if self._instrument.product is Product.LEVERAGE:
-            positions = await self._rest.open_positions(self._symbol)
-            self._books.pieces(self._symbol).look((position, self._instrument.lots(position.size)) for position in positions)
         for execution in await self._latest():
             await self.on_execution(execution)
         for order in active:
