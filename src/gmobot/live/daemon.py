@@ -17,11 +17,12 @@ import structlog
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.config import Config, InstrumentConfig, Mode
 from gmobot.core.instrument import Instrument, to_uyen
-from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
+from gmobot.errors import ConfigError, FatalError, GmobotError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
+from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
@@ -30,8 +31,10 @@ from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
+from gmobot.live.records import Event
+from gmobot.live.saved import Saved
 from gmobot.live.search import Search
-from gmobot.live.store import Event, Saved, Store
+from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
 from gmobot.live.workers import Worker
@@ -67,6 +70,10 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+
+
+class _StoppedEarlyError(GmobotError):
+    """The run was to end while it was still waiting to begin."""
 
 
 class Daemon:
@@ -152,7 +159,7 @@ class Daemon:
         return {
             "run_loop": turn_age < turn_limit,
             "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
-            "store": self._store.audit_failure is None,
+            "store": self._store.audit_failure is None and self._store.trouble is None,
         }
 
     def ready(self) -> bool:
@@ -169,17 +176,40 @@ class Daemon:
             StoreError: State cannot be written.
             FatalError: Going on could lose money.
         """
-        await self._store.open()
         reason = "failed"
         try:
+            await self._open_store()
             await self._begin()
             await self._trade_until_stopped()
+            reason = self._stop_reason
+        except _StoppedEarlyError:
             reason = self._stop_reason
         except BaseException as error:
             self.last_error = self.last_error or f"{type(error).__name__}: {error}"
             raise
         finally:
             await self._end(reason)
+
+    async def _open_store(self) -> None:
+        """Open the state; a lock or a full disk is waited for: ending would only be started again."""
+        while True:
+            try:
+                return await self._store.open()
+            except UnwritableError as error:
+                await self._not_yet("the state database cannot be opened yet", error)
+
+    async def _not_yet(self, what: str, error: GmobotError) -> None:
+        """The start has to wait: say so wherever somebody may look."""
+        self.last_error = f"start: {error}"
+        log.warning(what, error=str(error))
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
+        self.telemetry.turn(failed=True)
+        self._last_turn_at = self.clock.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_SECONDS):
+                await self._stop.wait()
+                raise _StoppedEarlyError
 
     async def _begin(self) -> None:
         saved = await self._store.load()
@@ -433,12 +463,7 @@ class Daemon:
             try:
                 return await ask()
             except VenueError as error:
-                self.last_error = f"start: {error}"
-                log.warning("the exchange does not answer yet", error=str(error))
-                self._publisher.progress()
-                self.telemetry.turn(failed=True)
-                self._last_turn_at = self.clock.monotonic()
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._not_yet("the exchange does not answer yet", error)
 
     # --- what stands where ----------------------------------------------------------------------------
 

@@ -20,8 +20,9 @@ from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.market import Market
 from gmobot.live.plan import Action, Amend, Cancel, Place, Situation, next_action
+from gmobot.live.records import Event
 from gmobot.live.sender import After, Sender
-from gmobot.live.store import Event, Store
+from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
