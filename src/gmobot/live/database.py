@@ -78,9 +78,7 @@ class Database:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = db = self._configured()
             self._migrate(db)
-            trouble = check(db)
-            if trouble is not None:
-                raise StoreError(f"{self.path}: {trouble}; nothing was changed. {self._way_back(schema.VERSION)}")
+            self._check(db)
             _number_on(db, self._audit.last_seq)
             db.execute("DELETE FROM audit WHERE seq <= ? - ?", (self._audit.last_seq, _OUTBOX_KEPT))
             self._drain(db)
@@ -185,6 +183,11 @@ class Database:
         if 0 < version < schema.VERSION:
             backup(self.path, reason=f"before-schema-{schema.VERSION}")
         schema.migrate(db)
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        trouble = check(db)
+        if trouble is not None:
+            raise StoreError(f"{self.path}: {trouble}; nothing was changed. {self._way_back(schema.VERSION)}")
 
     def _way_back(self, version: int) -> str:
         kept = newest_for(self.path, version)
