@@ -14,11 +14,14 @@ import pytest
 
 from gmobot.cli.rules import SYMBOLS, recorded_instrument, start_price
 from gmobot.core.instrument import Instrument
-from gmobot.emulator.engine.book import STREAM_LEVELS, OrderBook
+from gmobot.emulator.assumptions import Assumptions
+from gmobot.emulator.engine.book import OrderBook
 from gmobot.emulator.market.synthetic import SyntheticMarket, SyntheticShape
 from gmobot.emulator.protocol import wire
 
 START_NS = 1_735_689_600_000_000_000
+
+STREAM_LEVELS = Assumptions().stream_levels
 
 
 def _figures(books: list[dict[str, Any]]) -> dict[str, float]:

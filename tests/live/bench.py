@@ -38,6 +38,7 @@ from gmobot.venue.models import (
     OrderRequest,
     OrderStatus,
     OrderType,
+    Position,
     PriceLevel,
     Print,
     Side,
@@ -86,6 +87,7 @@ class ScriptedRest(GmoRest):
         self.placed: list[OrderRequest] = []
         self.cancelled: list[int] = []
         self.server_ns = 0
+        self.positions: list[Position] = []
         self.closed: list[CloseRequest] = []
         self.changed: list[tuple[int, Decimal]] = []
         self.answer: Callable[[OrderRequest], Awaitable[int]] | None = None
@@ -106,11 +108,15 @@ class ScriptedRest(GmoRest):
         self._answer()
         return [order for order in self.orders_there.values() if not order.status.is_final and order.order_id not in self.invisible]
 
+    async def open_positions(self, symbol: str) -> list[Position]:
+        self._answer()
+        return self.positions
+
     async def executions(self, order_id: int) -> list[Execution]:
         self._answer()
         return [fill for fill in self.fills if fill.order_id == order_id and order_id not in self.invisible]
 
-    async def latest_executions(self, symbol: str) -> list[Execution]:
+    async def latest_executions(self, symbol: str, *, known: Callable[[Execution], bool] = lambda row: False) -> list[Execution]:
         self._answer()
         return [fill for fill in self.fills if fill.order_id not in self.invisible]
 
@@ -163,6 +169,7 @@ class Bench:
         self.rest = ScriptedRest()
         self.alarms: list[tuple[str, str]] = []
         self.changes = 0
+        self.closings = 0
         self.bar: str | None = None
         self.standing = Standing(watch_reason=None, close=False, stopping=False, entry_bar=None, exchange_open=True)
         self.runs = 0
@@ -205,6 +212,7 @@ class Bench:
             clock=self.clock,
             telemetry=telemetry,
             standing=lambda: self.standing,
+            found_closed=self._found_closed,
             manner=self.manner,
         )
 
@@ -244,6 +252,9 @@ class Bench:
     def events(self) -> list[dict[str, Any]]:
         """Return the audit log, oldest first."""
         return sorted(events(self.directory / "logs"), key=lambda event: int(event["seq"]))
+
+    def _found_closed(self) -> None:
+        self.closings += 1
 
     def _changed(self) -> None:
         self.changes += 1

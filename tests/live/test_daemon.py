@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.simulation.invariants import check_end
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.world import FOREIGN_LOTS, PARAMS, STRATEGY, Plan, World
+from tests.simulation.plan import Plan
+from tests.simulation.world import EMA, FOREIGN_LOTS, PARAMS, World
 
 from gmobot.cli.run import instance_lock
 from gmobot.emulator.engine.exchange import NewOrder
@@ -21,21 +23,25 @@ from gmobot.live.guards import Guards
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
-CALM = Plan(lost_after=0.0, slow=0.0, silent=0.0, duplicated=0.0, visibility_seconds=0.0, kills=())
+
+def calm(seed: int) -> Plan:
+    """Return a plan in which nothing happens."""
+    return Plan(seed=seed, product="spot", assumptions={}, entry={}, happenings=())
+
+
 Script = Callable[[World], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return load(STRATEGY, PARAMS)
+    return load(EMA, PARAMS[EMA])
 
 
 def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = True, **risk: Any) -> None:
     """Run a script in a world with a calm exchange; at the end the books are the exchange's, if the bot was ``alone`` there."""
     loop = VirtualLoop(seed)
     asyncio.set_event_loop(loop)
-    world = World(seed, program, loop)
-    world.plan = CALM
+    world = World(calm(2 * seed), program, loop)
     world.config = world.config.model_copy(update={"risk": world.config.risk.model_copy(update=risk)})
 
     async def live() -> None:
@@ -51,7 +57,7 @@ def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = T
         loop.run_until_complete(live())
         assert world.failure is None, world.failure
         if alone:
-            world.check_end()
+            check_end(world.exchange, world.account, world.ours, world.var, frozenset())
     finally:
         world.close()
         asyncio.set_event_loop(None)
@@ -183,7 +189,8 @@ def test_a_foreign_order_is_told_and_survives_flatten(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
         price = Decimal(world.exchange.symbols["BTC"].book.last * 8 // 10)
-        strange = world._place(world.account, NewOrder("BTC", "BUY", "LIMIT", "FAS", Decimal("0.00001"), price))
+        strange = world.hands.place(world.account, NewOrder("BTC", "BUY", "LIMIT", "FAS", Decimal("0.00001"), price))
+        world.ours.foreign_orders.add(strange.order_id)
         await asyncio.sleep(60.0)
         books = daemon(world).books
         assert books is not None

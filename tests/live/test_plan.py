@@ -102,6 +102,7 @@ TABLE: list[tuple[str, Situation, Action | None]] = [
     ("an unknown exit counts as filled", situation(exit_order(100, IntentState.UNKNOWN), position=100, target=0), None),
     ("an unknown stop blocks its coins", situation(stop_order(state=IntentState.UNKNOWN), position=100, target=0), None),
     ("an unknown stop leaves the others free", situation(stop_order(60, state=IntentState.INTENT), position=100, target=60), leave(40)),
+    ("an exit waits for a resting entry to be gone", situation(RESTING, position=50, target=0, cancelling=frozenset({6})), None),
     ("exits go on when entries are forbidden", situation(position=100, target=0, entry_allowed=False), leave(100)),
 ]
 

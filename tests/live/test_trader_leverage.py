@@ -147,6 +147,7 @@ async def test_a_flip_s_prices_say_nothing_of_the_side_that_is_still_held(desk: 
 
 async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign_one(desk: Leverage) -> None:
     await desk.open()
+    desk.books.pieces("BTC_JPY").look([])
     desk.want(100)
     await desk.trader.turn()
     await desk.filled(1, 60, side=Side.BUY, position=70)
@@ -177,6 +178,7 @@ async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign
 
 async def test_our_pieces_survive_a_restart(desk: Leverage) -> None:
     await desk.open()
+    desk.books.pieces("BTC_JPY").look([])
     desk.want(100)
     await desk.trader.turn()
     await desk.filled(1, 60, side=Side.BUY, position=70)
@@ -415,7 +417,8 @@ async def test_a_closed_exchange_is_no_reject_of_ours(desk: Leverage) -> None:
         await desk.trader.turn()
         desk.clock.advance(1.0)
     assert not desk.gate.circuit_open
-    assert len(desk.rest.closed) == 2, "asked again after five seconds, not every second"
+    assert len(desk.rest.closed) == 5, "asked again every two seconds, not every second"
+    assert desk.closings == 5
 
 
 # --- LIMIT entries ------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""One seed: an exchange, a daemon that dies and comes back, faults, and invariants after every step."""
+"""One seed: an exchange, a daemon that dies and comes back, everything its plan holds, and invariants after every step."""
 
 from __future__ import annotations
 
@@ -7,29 +7,33 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
-from typing import TypeVar
 
+import msgspec
+from tests.simulation.hands import Hands
+from tests.simulation.invariants import STRIKE_SECONDS, Ours, Violation, Watch, check_end
 from tests.simulation.loop import VirtualClock, VirtualLoop
+from tests.simulation.plan import QUIET_SECONDS, SECONDS, Happening, Plan
+from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
 
 from gmobot.config import Config
 from gmobot.core.instrument import Instrument, Product
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
 from gmobot.emulator.engine.records import Account, Order
-from gmobot.emulator.faults import Fault
 from gmobot.emulator.market import SyntheticMarket, SyntheticShape
-from gmobot.emulator.memory import MemoryTransport
 from gmobot.emulator.protocol.api import ExchangeApi
-from gmobot.errors import NotSent, StoreError
+from gmobot.emulator.protocol.maintenance import Maintenance
+from gmobot.errors import StoreError
 from gmobot.live.daemon import Daemon, Links
+from gmobot.live.intake import private_channels
 from gmobot.live.store import Store
 from gmobot.ops.audit import AuditLog
-from gmobot.ops.audit_read import verify
 from gmobot.ops.telemetry import Telemetry
 from gmobot.secrets import Secret
 from gmobot.strategies.program import Program
@@ -37,110 +41,31 @@ from gmobot.venue.gmo.auth import Credentials
 from gmobot.venue.gmo.limits import RateLimiter
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.gmo.streams import Backoff, CommandPacer, PrivateStream, PublicStream
-from gmobot.venue.transport import Reply, Request, Socket, Timeouts
+from gmobot.venue.transport import Timeouts
 
-T = TypeVar("T")
-SECONDS = 600.0
-QUIET_SECONDS = 100.0
-LAST_LOOK_SECONDS = 15.0
+LAST_LOOK_SECONDS = 20.0
+AUDIT_SECONDS = 5.0
+"""The exchange audits itself so often: it adds up everything that ever happened."""
 LATE_FILL_NS = 1_000_000_000
 """What fills within the daemon's last second may come too late for it."""
 KEY, SECRET = "sim-key", "sim-secret"
 FOREIGN_LOTS = 50_000
-UNPROTECTED_SECONDS = 5.0
-"""Longest that own coins may lie open by our own doing: every outcome known, and no reply about an order awaited."""
-UNKNOWN_SECONDS = 45.0
-"""Longest with slow replies and unknown outcomes: several in a row, each looked for past the visibility delay, twice."""
-ORDER_PATHS = ("/private/v1/order", "/private/v1/cancelOrder", "/private/v1/orders", "/private/v1/executions")
-STRATEGY = "gmobot.strategies.ema_momentum:EmaMomentum"
-PARAMS = {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0}
+EMA, SWING = "gmobot.strategies.ema_momentum:EmaMomentum", "tests.simulation.swing:Swing"
+PARAMS: dict[str, dict[str, int | float | bool]] = {
+    EMA: {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0},
+    SWING: {},
+}
+INSTRUMENTS = {
+    "BTC": Instrument(
+        "BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
+    ),
+    "BTC_JPY": Instrument("BTC_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.001"), Decimal("0.001"), Decimal(5), Decimal(0), Decimal(0)),
+}
 
 
-class Violation(AssertionError):
-    """An invariant does not hold."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a seed does to the daemon."""
-
-    lost_after: float
-    slow: float
-    silent: float
-    duplicated: float
-    visibility_seconds: float
-    kills: tuple[float, ...]
-
-    @classmethod
-    def of(cls, seed: int) -> Plan:
-        """Draw a plan."""
-        draw = random.Random(f"plan:{seed}")
-        kills = tuple(sorted(draw.uniform(5.0, SECONDS) for _ in range(draw.choice((0, 0, 1, 2, 4)))))
-        return cls(
-            lost_after=draw.choice((0.0, 0.1, 0.3)),
-            slow=draw.choice((0.0, 0.1, 0.4)),
-            silent=draw.choice((0.0, 0.0005, 0.003)),
-            duplicated=draw.choice((0.0, 0.2, 0.5)),
-            visibility_seconds=draw.choice((0.0, 0.0, 0.5, 2.0)),
-            kills=kills,
-        )
-
-
-class MortalWorker:
-    """Runs calls inline until its process is dead."""
-
-    def __init__(self) -> None:
-        self.dead = False
-
-    async def run(self, call: Callable[[], T]) -> T:
-        if self.dead:
-            raise StoreError("the process is dead")
-        return call()
-
-    def close(self) -> None:
-        return
-
-
-class MortalTransport:
-    """The in-memory transport of a process that can be killed.
-
-    Attributes:
-        awaited: Requests about orders that have no reply yet.
-    """
-
-    def __init__(self, api: ExchangeApi) -> None:
-        self._inner = MemoryTransport(api)
-        self.dead = False
-        self.awaited = 0
-
-    async def request(self, request: Request, timeouts: Timeouts) -> Reply:
-        if self.dead:
-            raise NotSent("the process is dead")
-        about_orders = request.path.partition("?")[0] in ORDER_PATHS
-        self.awaited += about_orders
-        try:
-            return await self._inner.request(request, timeouts)
-        finally:
-            self.awaited -= about_orders
-
-    async def connect(self, path: str, *, timeout: float) -> Socket:
-        if self.dead:
-            raise NotSent("the process is dead")
-        return await self._inner.connect(path, timeout=timeout)
-
-    async def close(self) -> None:
-        await self._inner.close()
-
-
-@dataclass
-class Process:
-    """One life of the daemon."""
-
-    daemon: Daemon
-    transport: MortalTransport
-    worker: MortalWorker
-    store: Store
-    task: asyncio.Task[None]
+def strategy_of(plan: Plan) -> str:
+    """Return which strategy a plan's daemon runs."""
+    return (EMA, SWING)[plan.seed % 2]
 
 
 @dataclass
@@ -159,169 +84,249 @@ class Result:
 class World:
     """Everything of one seed."""
 
-    def __init__(self, seed: int, program: Program, loop: VirtualLoop) -> None:
-        self.seed = seed
-        self.plan = Plan.of(seed)
+    def __init__(self, plan: Plan, program: Program, loop: VirtualLoop) -> None:
+        self.plan = plan
+        self.symbol = plan.symbol
         self.loop = loop
-        self.clock = VirtualClock(loop)
         self.program = program
+        self.draw = random.Random(f"world:{plan.seed}")
         shared_memory = Path("/dev/shm")
         self.var = Path(tempfile.mkdtemp(prefix="gmobot-sim-", dir=shared_memory if shared_memory.is_dir() else None))
-        self.config = _config(self.var)
-        instrument = Instrument(
-            "BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
-        )
-        self.account: Account = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {"BTC": instrument})
+        self.config = _config(plan, self.var)
+        self.clock = DaemonClock(loop)
+        self.disk = Disk()
+        instrument = INSTRUMENTS[self.symbol]
+        self.account: Account = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {self.symbol: instrument})
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
-        assumptions = Assumptions(visibility_seconds=self.plan.visibility_seconds, private_per_second=50)
         self.exchange = Exchange(
-            self.clock,
-            {"BTC": (instrument, SyntheticMarket(instrument, seed=seed, shape=shape))},
+            VirtualClock(loop),
+            {self.symbol: (instrument, SyntheticMarket(instrument, seed=plan.seed, shape=shape))},
             {KEY: self.account},
-            assumptions=assumptions,
+            assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
-        self.api = ExchangeApi(self.exchange, seed=seed)
+        self.api = ExchangeApi(self.exchange, seed=plan.seed)
+        self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
+        self.hands = Hands(self.exchange, self.account, self.symbol, self.ours, random.Random(f"hands:{plan.seed}"))
+        limit = instrument.lots(self.config.risk.max_position_size)
+        self.watch = Watch(self.ours, self.exchange, self.var / "state" / "gmobot.db", limit_lots=limit)
+        self.exchange.place = self._place  # type: ignore[method-assign]
+        self.exchange.close = self._close  # type: ignore[method-assign]
         self.process: Process | None = None
-        self.kills = 0
-        self.lives = 0
-        self._sent: set[int] = set()
-        self._looked_at = self._open_seconds = self._plain_seconds = 0.0
-        self._place = self.exchange.place
-        self.exchange.place = self._checked_place  # type: ignore[method-assign,assignment]
+        self.kills = self.lives = 0
         self.failure: Violation | None = None
+        self._audited_at = 0.0
+        self._struck = 0
+        self._struck_at = float("-inf")
 
     # --- invariants -----------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Run the invariants that must hold at every step. Raises once, at the first that does not."""
+        """Run the invariants that must hold at every step. Keeps the first that does not."""
         if self.failure is not None:
             return
         try:
-            self._check_exposure()
-            self._check_protection()
+            self.watch.step(self.loop.time(), self)
         except Violation as violation:
             self.failure = violation
 
-    def _check_exposure(self) -> None:
-        ours = self.account.coins["BTC"] - FOREIGN_LOTS
-        if ours < 0:
-            raise Violation(f"sold {-ours} lots that are not ours")
-        limit = self.exchange.instruments["BTC"].lots(self.config.risk.max_position_size)
-        if ours > limit:
-            raise Violation(f"holds {ours} lots, the limit is {limit}")
+    def alive(self) -> bool:
+        """Whether a daemon runs, and the exchange takes orders."""
+        process = self.process
+        return process is not None and not process.life.dead and not process.task.done() and self.exchange.status == "OPEN"
 
-    def _check_protection(self) -> None:
-        ours = self.account.coins["BTC"] - FOREIGN_LOTS
-        covered = self.account.held_lots.get("BTC", 0)
-        now, last = self.loop.time(), self._looked_at
-        self._looked_at = now
-        if ours <= covered or self.process is None or self.process.task.done():
-            self._open_seconds = self._plain_seconds = 0.0
-            return
-        books = self.process.daemon.books
-        self._open_seconds += now - last
-        if books is not None and not books.unresolved() and not self.process.transport.awaited:
-            self._plain_seconds += now - last
-        if self._plain_seconds > UNPROTECTED_SECONDS or self._open_seconds > UNKNOWN_SECONDS:
-            raise Violation(f"{ours - covered} lots unprotected for {self._open_seconds:.1f} s, {self._plain_seconds:.1f} s with all known")
+    def plain(self) -> bool:
+        """Whether nothing is unknown, nothing is awaited, and no fault has just struck."""
+        now = self.loop.time()
+        if (struck := sum(self.api.faults.struck.values())) != self._struck:
+            self._struck, self._struck_at = struck, now
+        books = self.process.daemon.books if self.process is not None else None
+        calm = now - self._struck_at > STRIKE_SECONDS and self.process is not None and not self.process.transport.awaited
+        return calm and books is not None and not books.unresolved()
 
-    def _checked_place(self, who: Account, new: NewOrder, **more: float) -> Order:
-        """No order without an intent on disk, none of them sent twice, and no entry that no decision asked for."""
-        instrument = self.exchange.instruments[new.symbol]
-        db = sqlite3.connect(f"file:{self.var}/state/gmobot.db?mode=ro", uri=True)
-        rows = db.execute(
-            "SELECT intent_id, decision_id FROM intents "
-            "WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ?",
-            (new.symbol, new.side, new.execution_type, instrument.lots(new.size), instrument.ticks(new.price or Decimal(0))),
-        ).fetchall()
-        asked = db.execute(
-            "SELECT COUNT(*) FROM journal WHERE seq > (SELECT MAX(seq) - 40 FROM journal) AND kind = 'bar' "
-            "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = 1",
-            (rows[-1][1] if rows else 0,),
-        ).fetchone()[0]
-        db.close()
-        fresh = [row[0] for row in rows if row[0] not in self._sent]
-        problem = None
-        if not rows:
-            problem = f"an order without an intent: {new}"
-        elif not fresh:
-            problem = f"intent {rows[-1][0]} was sent twice: {new}"
-        elif new.side == "BUY" and not asked:
-            problem = f"an entry that no decision asked for: {new}"
-        if problem is not None:
-            self.failure = self.failure or Violation(problem)
-        self._sent.update(fresh[-1:])
-        return self._place(who, new, **more)
+    def _place(self, account: Account, new: NewOrder) -> Order:
+        return self._checked(lambda: self.hands.place(account, new), new, closing=False)
 
-    def check_end(self) -> None:
-        """After a quiet time, a clean stop and a last look, our books must be the exchange's, to the unit."""
-        self.exchange.check()
-        with sqlite3.connect(self.var / "state" / "gmobot.db") as db:
-            fills = {row[0]: row[1:] for row in db.execute("SELECT execution_id, order_id, lots, ticks, fee_uyen FROM fills")}
-            unresolved = db.execute("SELECT intent_id, state FROM intents WHERE state IN ('intent', 'unknown')").fetchall()
-            live = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
-            known = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL")}
-            foreign = db.execute("SELECT order_id FROM foreign_orders").fetchall()
-            record = db.execute(
-                "SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen') FROM ledgers"
-            ).fetchone() or (0, 0)
-            base = db.execute("SELECT value FROM account WHERE key = 'base_cash'").fetchone()
-            halted = db.execute("SELECT reason FROM latches WHERE name = 'halt'").fetchone()
-        db.close()
-        executed = {e.execution_id: (e.order.order_id, e.lots, e.ticks, e.fee_uyen) for e in self.account.executions}
-        problems = {
-            "fills differ from executions": fills != executed,
-            f"unresolved intents {unresolved}": bool(unresolved),
-            f"orders without an owner {set(self.account.orders) - known}": set(self.account.orders) != known,
-            "open orders differ": {order.order_id for order in self.account.active()} != live,
-            f"foreign orders {foreign}": bool(foreign),
-            f"halted {halted}": halted is not None,
-            "position differs": record[0] != self.account.coins["BTC"] - FOREIGN_LOTS,
-            "cash differs": base is None or base[0] + record[1] != self.account.jpy_uyen,
-        }
-        verdict = verify(self.var / "logs")
-        problems[f"audit: {verdict.problem}"] = not verdict.ok
-        for problem, holds in problems.items():
-            if holds:
-                raise Violation(problem)
+    def _close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
+        return self._checked(lambda: self.hands.close(account, new, position_id), new, closing=True)
 
-    # --- lives ----------------------------------------------------------------------------------------
+    def _checked(self, place: Callable[[], Order], new: NewOrder, *, closing: bool) -> Order:
+        try:
+            self.watch.order(new, closing=closing)
+        except Violation as violation:
+            self.failure = self.failure or violation
+        return place()
+
+    # --- the seed -------------------------------------------------------------------------------------
 
     async def run(self) -> Result:
-        """Live through the plan."""
+        """Live through the plan, mend everything, and compare the books."""
         self.exchange.start()
         running = asyncio.create_task(self.api.run())
-        self._arm()
         self.loop.on_step = self.check
-        await self._live()
-        self.api.faults.disarm()
-        await self._revive()
+        self._start()
+        for at, act in self._schedule():
+            await self._sleep_until(at)
+            await act()
+        await self._sleep_until(SECONDS)
+        await self._mend()
         await self._sleep_until(self.loop.time() + QUIET_SECONDS)
         await self._stop()
         self.loop.on_step = None
-        self._check_booked(self.clock.now_ns() - LATE_FILL_NS)
+        self._check_booked(self.exchange.clock.now_ns() - LATE_FILL_NS)
         await self._look_again()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         if self.failure is not None:
             raise self.failure
-        self.check_end()
-        log = self.var / "logs" / "audit_events.jsonl"
-        return Result(
-            self.seed,
-            len(self.account.orders),
-            len(self.account.executions),
-            self.kills,
-            dict(self.api.faults.struck),
-            self.loop.steps,
-            log.read_bytes(),
-        )
+        check_end(self.exchange, self.account, self.ours, self.var, self.hands.orders)
+        log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
+        orders, executions = len(self.account.orders), len(self.account.executions)
+        return Result(self.plan.seed, orders, executions, self.kills, dict(self.api.faults.struck), self.loop.steps, log)
+
+    def close(self) -> None:
+        """Remove this seed's files."""
+        self.watch.forget_connection()
+        self.disk.unlock()
+        shutil.rmtree(self.var, ignore_errors=True)
+
+    def _schedule(self) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
+        """Return what happens when, in order."""
+        acts: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        for happening in self.plan.happenings:
+            begin, end = getattr(self, f"_{happening.kind}"), getattr(self, f"_end_{happening.kind}", None)
+            acts.append((happening.at, partial(begin, happening)))
+            if end is not None:
+                acts.append((happening.until, partial(end, happening)))
+        return sorted(acts, key=lambda act: act[0])
+
+    async def _fault(self, what: Happening) -> None:
+        skew = what.amount if what.what == "clock_skew" else None
+        self.api.faults.arm(what.what, where=what.where, times=None, probability=0.1 if skew else what.amount, seconds=skew)
+
+    async def _end_fault(self, what: Happening) -> None:
+        self.api.faults.disarm(what.what)
+
+    async def _kill(self, what: Happening) -> None:
+        last = self.loop.steps + int(what.amount)
+        while self.loop.steps < last and self.failure is None:
+            await asyncio.sleep(0)
+        if self.process is not None:
+            self.process.life.die()
+        await self._bury()
+
+    async def _kill_write(self, what: Happening) -> None:
+        doom = self._life().doom
+        doom.writes, doom.after_write = int(what.amount), what.what == "after"
+
+    async def _kill_request(self, what: Happening) -> None:
+        self._life().doom.request = (what.where, what.what)
+
+    async def _clock(self, what: Happening) -> None:
+        self.clock.offset_seconds += what.amount
+
+    async def _hang(self, what: Happening) -> None:
+        if self.process is not None:
+            self.process.decider.hangs = True
+
+    async def _manual(self, what: Happening) -> None:
+        self.hands.act(what.what, int(what.amount))
+
+    async def _cash(self, what: Happening) -> None:
+        self.hands.move_cash(int(what.amount))
+
+    async def _disk_full(self, what: Happening) -> None:
+        self.disk.full = True
+
+    async def _end_disk_full(self, what: Happening) -> None:
+        self.disk.full = False
+
+    async def _locked(self, what: Happening) -> None:
+        self.disk.lock(self.var / "state" / "gmobot.db")
+
+    async def _end_locked(self, what: Happening) -> None:
+        self.disk.unlock()
+
+    async def _command(self, what: Happening) -> None:
+        await self._command_daemon(what.what)
+
+    async def _end_command(self, what: Happening) -> None:
+        await self._command_daemon("resume")
+
+    async def _maintenance(self, what: Happening) -> None:
+        endpoint = "data" if what.what == "data" else "error"
+        script = Maintenance(seconds=what.until - what.at, preopen_seconds=what.amount, status_endpoint=endpoint)  # type: ignore[arg-type]
+        self.api.maintenance.plan(script)
+
+    async def _command_daemon(self, name: str) -> None:
+        process = self.process
+        commands = process.daemon.commands if process is not None and not process.life.dead else None
+        if commands is None:
+            return
+        try:
+            if name == "resume":
+                await commands.resume("simulation", acknowledge=True)
+            else:
+                await getattr(commands, name)("simulation")
+        except StoreError:
+            if process is None or not process.life.dead:
+                raise
+
+    def _life(self) -> Mortal:
+        return self.process.life if self.process is not None else Mortal()
+
+    async def _sleep_until(self, at: float) -> None:
+        while self.loop.time() < at and self.failure is None:
+            await asyncio.sleep(min(1.0, at - self.loop.time()))
+            if self.loop.time() >= self._audited_at + AUDIT_SECONDS:
+                self._audited_at = self.loop.time()
+                self.exchange.check()
+            await self._bury()
+
+    async def _bury(self) -> None:
+        """A process that has died is buried, and after a while another one is started; one that ended by itself is a fault."""
+        process = self.process
+        if process is None or not (process.life.dead or process.task.done()):
+            return
+        if not process.life.dead:
+            process.task.result()
+            raise Violation("the daemon ended by itself")
+        process.task.cancel()
+        await asyncio.gather(process.task, return_exceptions=True)
+        await process.transport.close()
+        self.watch.forget_connection()
+        leave_as_killed(process.store, self.var, self.draw)
+        self.kills += 1
+        self.process = None
+        await asyncio.sleep(self.draw.uniform(0.0, 8.0))
+        self._start()
+
+    async def _mend(self) -> None:
+        """Everything is well again: what follows must come to rest by itself."""
+        self.api.faults.disarm()
+        self.api.maintenance.cancel()
+        self.disk.full = False
+        self.disk.unlock()
+        if self.process is not None:
+            self.process.life.doom.writes, self.process.life.doom.request = 0, None
+            if self.process.decider.hangs:
+                self.process.life.die()
+        await self._bury()
+        await asyncio.sleep(1.0)
+        await self._command_daemon("resume")
+
+    async def _stop(self) -> None:
+        process = self.process
+        if process is not None:
+            process.daemon.stop()
+            await process.task
+            await process.transport.close()
 
     def _check_booked(self, until_ns: int) -> None:
         """Only what filled as the daemon ended may be left for its next start."""
         with closing(sqlite3.connect(self.var / "state" / "gmobot.db")) as db:
             booked = {row[0] for row in db.execute("SELECT execution_id FROM fills")}
-        missing = [e.execution_id for e in self.account.executions if e.at_ns <= until_ns and e.execution_id not in booked]
+        own = [e for e in self.account.executions if e.order.order_id not in self.ours.foreign_orders]
+        missing = [e.execution_id for e in own if e.at_ns <= until_ns and e.execution_id not in booked]
         if missing and self.failure is None:
             self.failure = Violation(f"executions {missing} are not booked at the end")
 
@@ -332,72 +337,15 @@ class World:
         await self._sleep_until(self.loop.time() + LAST_LOOK_SECONDS)
         await self._stop()
 
-    def close(self) -> None:
-        """Remove this seed's files."""
-        shutil.rmtree(self.var, ignore_errors=True)
-
-    def _arm(self) -> None:
-        plan, faults = self.plan, self.api.faults
-        for fault, where, probability in (
-            (Fault.REPLY_LOST_AFTER, "/v1/order", plan.lost_after),
-            (Fault.REPLY_LOST_AFTER, "/v1/cancelOrder", plan.lost_after),
-            (Fault.REPLY_SLOW, "/v1/*", plan.slow),
-            (Fault.EVENT_DUPLICATED, "*Events", plan.duplicated),
-            (Fault.SOCKET_SILENT, "*", plan.silent),
-        ):
-            if probability:
-                faults.arm(fault, where=where, times=None, probability=probability)
-
-    async def _live(self) -> None:
-        self._start()
-        for at in self.plan.kills:
-            await self._sleep_until(at)
-            await self._kill()
-            await self._sleep_until(self.loop.time() + random.Random(f"{self.seed}:{self.kills}").uniform(0.0, 8.0))
-            self._start()
-        await self._sleep_until(SECONDS)
-
-    async def _revive(self) -> None:
-        if self.process is None or self.process.task.done():
-            self._raise_if_failed()
-            self._start()
-
-    async def _sleep_until(self, at: float) -> None:
-        while self.loop.time() < at and self.failure is None:
-            await asyncio.sleep(min(5.0, at - self.loop.time()))
-            self.exchange.check()
-            self._raise_if_failed()
-
-    def _raise_if_failed(self) -> None:
-        if self.process is not None and self.process.task.done() and not self.process.worker.dead:
-            self.process.task.result()
-            raise Violation("the daemon ended by itself")
-
-    async def _kill(self) -> None:
-        """Die as by SIGKILL at whatever await the tasks are: nothing more leaves, nothing more is written."""
-        process = self.process
-        if process is None:
-            return
-        process.transport.dead = process.worker.dead = True
-        process.task.cancel()
-        await asyncio.gather(process.task, return_exceptions=True)
-        await process.transport.close()
-        process.store.abandon()
-        self.kills += 1
-
-    async def _stop(self) -> None:
-        process = self.process
-        if process is not None:
-            process.daemon.stop()
-            await process.task
-            await process.transport.close()
-
     def _start(self) -> None:
         self.lives += 1
-        run_id = f"sim-{self.seed}-{self.lives}"
-        worker, transport, clock = MortalWorker(), MortalTransport(self.api), self.clock
+        run_id = f"sim-{self.plan.seed}-{self.lives}"
+        life = Mortal()
+        worker, decider, transport, clock = MortalWorker(life), DecisionWorker(life), MortalTransport(self.api, life), self.clock
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
-        store = Store(self.config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=worker)
+        store = Store(
+            self.config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=worker, connect=self.disk.connect
+        )
         rest = GmoRest(
             transport,
             clock,
@@ -405,33 +353,42 @@ class World:
             limiter=RateLimiter(clock, private_per_second=40.0),
             timeouts=Timeouts(connect=2.0, reply=2.5),
         )
-        draw, pacer, backoff = random.Random(f"{self.seed}:{self.lives}"), CommandPacer(clock), Backoff(0.2, 2.0)
-        public = PublicStream(transport, clock, pacer, symbols=["BTC"], seed=draw, backoff=backoff, silence_seconds=15.0)
-        private = PrivateStream(transport, rest, clock, pacer, seed=draw, backoff=backoff)
+        draw, pacer, backoff = random.Random(f"{self.plan.seed}:{self.lives}"), CommandPacer(clock), Backoff(0.2, 2.0)
+        public = PublicStream(transport, clock, pacer, symbols=[self.symbol], seed=draw, backoff=backoff, silence_seconds=15.0)
+        private = PrivateStream(transport, rest, clock, pacer, seed=draw, backoff=backoff, channels=private_channels(self.config))
         daemon = Daemon(
             self.config,
             Links(rest, public, rest, private),
-            {"BTC": self.program},
+            {self.symbol: self.program},
             store=store,
             telemetry=Telemetry(version="sim", config_hash=self.config.hash()),
             clock=clock,
-            decision_worker=worker,
+            decision_worker=decider,
             run_id=run_id,
             preflight=[],
         )
-        self.process = Process(daemon, transport, worker, store, asyncio.create_task(daemon.run()))
+        self.process = Process(daemon, transport, decider, life, store, asyncio.create_task(daemon.run()))
 
 
-def _config(var: Path) -> Config:
+def _config(plan: Plan, var: Path) -> Config:
     for folder in ("artifacts", "logs", "state"):
         (var / folder).mkdir()
+    strategy = strategy_of(plan)
     return Config.model_validate(
         {
             "mode": "live",
             "execute_orders": True,
             "environment": "emulator",
             "instruments": [
-                {"symbol": "BTC", "bar_seconds": 1, "strategy": STRATEGY, "params": PARAMS, "sizing": {"method": "fixed", "size": "0.01"}}
+                {
+                    "symbol": plan.symbol,
+                    "product": plan.product,
+                    "bar_seconds": 1,
+                    "strategy": strategy,
+                    "params": PARAMS[strategy],
+                    "sizing": {"method": "fixed", "size": "0.01"},
+                    "entry": plan.entry,
+                }
             ],
             "risk": {
                 "max_drawdown": 0,
@@ -447,16 +404,16 @@ def _config(var: Path) -> Config:
     )
 
 
-def run_seed(seed: int, program: Program) -> Result:
-    """Run one seed on a fresh virtual loop.
+def run_plan(plan: Plan, program: Program) -> Result:
+    """Play a plan on a fresh virtual loop.
 
     Raises:
         Violation: An invariant does not hold; the text names it.
     """
-    loop = VirtualLoop(seed)
+    loop = VirtualLoop(plan.seed)
     try:
         asyncio.set_event_loop(loop)
-        world = World(seed, program, loop)
+        world = World(plan, program, loop)
         try:
             return loop.run_until_complete(world.run())
         finally:

@@ -68,6 +68,7 @@ class Assumptions:
         third_tier: Whether there is a third tier of request allowances.
         fee_amount_key: Name of the amount in rows of exchangeFee/history.
         fee_cursor_key: Name of the cursor beside them.
+        stream_levels: Levels a side in frames of the orderbooks channel; 30 have been seen.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -119,3 +120,4 @@ class Assumptions:
     third_tier: bool = True
     fee_amount_key: str = "amount"
     fee_cursor_key: str = "nextCursor"
+    stream_levels: int = 30

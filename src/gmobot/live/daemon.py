@@ -7,6 +7,7 @@ its reason on record, while the protective orders rest at the exchange.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
@@ -16,11 +17,12 @@ import structlog
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.config import Config, InstrumentConfig, Mode
 from gmobot.core.instrument import Instrument, to_uyen
-from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
+from gmobot.errors import ConfigError, FatalError, GmobotError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
+from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
@@ -29,8 +31,10 @@ from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
+from gmobot.live.records import Event
+from gmobot.live.saved import Saved
 from gmobot.live.search import Search
-from gmobot.live.store import Event, Saved, Store
+from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
 from gmobot.live.workers import Worker
@@ -43,7 +47,7 @@ from gmobot.venue.models import ExchangeStatus, StreamEvent
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
-_STATUS_POLL_CLOSED_SECONDS = 5.0
+_STATUS_POLL_CLOSED_SECONDS = 2.0
 _TIER_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
@@ -66,6 +70,10 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+
+
+class _StoppedEarlyError(GmobotError):
+    """The run was to end while it was still waiting to begin."""
 
 
 class Daemon:
@@ -116,6 +124,7 @@ class Daemon:
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
         self._stop = asyncio.Event()
+        self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
@@ -150,7 +159,7 @@ class Daemon:
         return {
             "run_loop": turn_age < turn_limit,
             "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
-            "store": self._store.audit_failure is None,
+            "store": self._store.audit_failure is None and self._store.trouble is None,
         }
 
     def ready(self) -> bool:
@@ -167,17 +176,40 @@ class Daemon:
             StoreError: State cannot be written.
             FatalError: Going on could lose money.
         """
-        await self._store.open()
         reason = "failed"
         try:
+            await self._open_store()
             await self._begin()
             await self._trade_until_stopped()
+            reason = self._stop_reason
+        except _StoppedEarlyError:
             reason = self._stop_reason
         except BaseException as error:
             self.last_error = self.last_error or f"{type(error).__name__}: {error}"
             raise
         finally:
             await self._end(reason)
+
+    async def _open_store(self) -> None:
+        """Open the state; a lock or a full disk is waited for: ending would only be started again."""
+        while True:
+            try:
+                return await self._store.open()
+            except UnwritableError as error:
+                await self._not_yet("the state database cannot be opened yet", error)
+
+    async def _not_yet(self, what: str, error: GmobotError) -> None:
+        """The start has to wait: say so wherever somebody may look."""
+        self.last_error = f"start: {error}"
+        log.warning(what, error=str(error))
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
+        self.telemetry.turn(failed=True)
+        self._last_turn_at = self.clock.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_SECONDS):
+                await self._stop.wait()
+                raise _StoppedEarlyError
 
     async def _begin(self) -> None:
         saved = await self._store.load()
@@ -238,6 +270,7 @@ class Daemon:
             settled=self._settled,
             halted=lambda: self.guards is not None and self.guards.halted,
             alarm=self._alarm,
+            found_closed=self._status_due.set,
         )
         for symbol, (wanted, _) in instruments.items():
             desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)
@@ -409,7 +442,10 @@ class Daemon:
             if was_closed and not self.supervisor.maintenance:
                 self._intake.reconcile.set()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
-            await asyncio.sleep(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS)
+            self._status_due.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS):
+                    await self._status_due.wait()
 
     async def _watch_tier(self) -> None:
         """Keep the rate limiter at what the exchange allows this account: the tier changes once a week."""
@@ -427,12 +463,7 @@ class Daemon:
             try:
                 return await ask()
             except VenueError as error:
-                self.last_error = f"start: {error}"
-                log.warning("the exchange does not answer yet", error=str(error))
-                self._publisher.progress()
-                self.telemetry.turn(failed=True)
-                self._last_turn_at = self.clock.monotonic()
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._not_yet("the exchange does not answer yet", error)
 
     # --- what stands where ----------------------------------------------------------------------------
 

@@ -23,7 +23,8 @@ from gmobot.live.feed import SymbolFeed
 from gmobot.live.gate import OrderGate
 from gmobot.live.market import Market
 from gmobot.live.protection import Cause, Cover, ProtectionMeter, cause_of
-from gmobot.live.store import Event, Store
+from gmobot.live.records import Event
+from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.live.trader import Manner, Standing, SymbolTrader
 from gmobot.live.workers import Worker
@@ -56,6 +57,7 @@ class Surroundings:
     settled: Callable[[], bool]
     halted: Callable[[], bool]
     alarm: Callable[[str, str], Awaitable[None]]
+    found_closed: Callable[[], None]
 
 
 class Desk:
@@ -93,6 +95,7 @@ class Desk:
             clock=clock,
             telemetry=around.telemetry,
             standing=around.standing,
+            found_closed=around.found_closed,
             manner=manner_of(config, around.config, market.instrument),
         )
         self.decisions = SymbolDecisions(

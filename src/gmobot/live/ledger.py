@@ -33,6 +33,8 @@ class SymbolLedger:
         self._numbers = np.zeros(1, LEDGER)
         self._record: Any = PlainRecord(self._numbers[0])
         self._reported_uyen = 0
+        self.position = 0
+        """Lots we own; negative is short."""
 
     @classmethod
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
@@ -42,6 +44,7 @@ class SymbolLedger:
         ledger._reported_uyen = numbers.pop(_REPORTED, 0)
         for name, value in numbers.items():
             setattr(ledger._record, name, value)
+        ledger.position = int(ledger._record.position)
         return ledger
 
     def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int = 0) -> None:
@@ -67,6 +70,7 @@ class SymbolLedger:
         change = _buy if side is Side.BUY else _sell
         change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
         self._reported_uyen += realized_uyen - fee_uyen
+        self.position = int(self._record.position)
 
     def apply_leverage_fee(self, fee_uyen: int) -> None:
         """Book what holding a position over the day's turn cost."""
@@ -85,11 +89,6 @@ class SymbolLedger:
     def on_leverage(self) -> bool:
         """Whether the symbol is a leverage product."""
         return self._instrument.product is Product.LEVERAGE
-
-    @property
-    def position(self) -> int:
-        """Lots we own; negative is short."""
-        return int(self._record.position)
 
     @property
     def cost_uyen(self) -> int:

@@ -135,6 +135,9 @@ def _stray(now: Situation) -> Intent | None:
 
 
 def _reduce(now: Situation) -> Action | None:
+    if any(intent.opens and intent.type is OrderType.LIMIT and not intent.state.is_unresolved for intent in now.open):
+        # Its cancel is on the way: until it is gone our own exit would meet it and expire (EXPIRED_SELFTRADE).
+        return None
     # Where the exchange bounds closes by the position and all of it is to go, a second one cannot overshoot.
     bounded = now.leverage and now.kept == 0
     exits = _closing_lots(now, unknown_too=not bounded, only=Purpose.EXIT)

@@ -45,6 +45,8 @@ class Pieces:
         self._symbol = symbol
         self._ours = {piece.position_id: piece for piece in ours}
         self._seen: dict[int, Seen] = {}
+        self.looked = False
+        """Whether the exchange's whole list has been seen in this run: before, somebody else's may stand unseen beside ours."""
 
     @property
     def ours(self) -> tuple[Piece, ...]:
@@ -78,6 +80,7 @@ class Pieces:
 
     def look(self, listed: Iterable[tuple[Position, int]]) -> None:
         """Take the exchange's whole list, each position with its lots."""
+        self.looked = True
         self._seen = {position.position_id: Seen(position.side, lots) for position, lots in listed if lots > 0}
 
     def observe(self, position: Position, lots: int) -> None:

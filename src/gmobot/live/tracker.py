@@ -265,7 +265,7 @@ class OrderTracker:
         active = await self._rest.active_orders(self._symbol)
         if urgent():
             return False
-        for execution in await self._rest.latest_executions(self._symbol):
+        for execution in await self._latest():
             await self.on_execution(execution)
         for order in active:
             intent = self._books.by_order(order.order_id)
@@ -275,6 +275,12 @@ class OrderTracker:
                 self._wait_for_owner(order.order_id)
         await self._tell_foreign()
         return True
+
+    async def _latest(self) -> list[Execution]:
+        """Return the latest fills that are not booked yet: ours, or somebody else's."""
+        booked = self._books.is_booked
+        found = await self._rest.latest_executions(self._symbol, known=lambda row: booked(row.execution_id))
+        return [row for row in found if not booked(row.execution_id)]
 
     async def _tell_foreign(self) -> None:
         """What still has no owner once nothing is unknown belongs to somebody else."""
@@ -294,7 +300,7 @@ class OrderTracker:
 
     async def _strangers(self) -> list[Order]:
         orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
-        executions = await self._rest.latest_executions(self._symbol)
+        executions = await self._latest()
         ids = {execution.order_id for execution in executions} | set(self._waiting)
         missing = [order_id for order_id in sorted(ids - set(orders), reverse=True) if not self._has_owner(order_id)]
         for start in range(0, len(missing), _BATCH):

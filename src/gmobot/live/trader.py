@@ -20,8 +20,9 @@ from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.market import Market
 from gmobot.live.plan import Action, Amend, Cancel, Place, Situation, next_action
+from gmobot.live.records import Event
 from gmobot.live.sender import After, Sender
-from gmobot.live.store import Event, Store
+from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
@@ -38,7 +39,7 @@ _MARKET_PATIENCE_NS = NS_PER_SECOND
 _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
-_CLOSED_RETRY_NS = 5 * NS_PER_SECOND
+_CLOSED_RETRY_NS = 2 * NS_PER_SECOND
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +92,7 @@ class SymbolTrader:
         clock: Clock,
         telemetry: Telemetry,
         standing: Callable[[], Standing],
+        found_closed: Callable[[], None],
         manner: Manner,
     ) -> None:
         self.symbol = symbol
@@ -102,6 +104,7 @@ class SymbolTrader:
         self._clock = clock
         self._telemetry = telemetry
         self._standing = standing
+        self._found_closed = found_closed
         self._manner = manner
         self._sender = Sender(symbol, books=books, tracker=tracker, gate=gate, rest=rest, clock=clock, telemetry=telemetry)
         self._entry_window_ns = int(manner.entry_window_seconds * NS_PER_SECOND)
@@ -288,9 +291,9 @@ class SymbolTrader:
         )
 
     def _pieces_to_name(self, position: int) -> tuple[tuple[int, int], ...]:
-        """Return our positions at the exchange when a close must name one: there is one only, or others stand beside them."""
+        """Return our positions at the exchange when a close must name one: there is one only, or others may stand beside them."""
         pieces = self._books.pieces(self.symbol)
-        if len(pieces.ours) == 1 or pieces.foreign(Side.BUY if position > 0 else Side.SELL):
+        if len(pieces.ours) == 1 or not pieces.looked or pieces.foreign(Side.BUY if position > 0 else Side.SELL):
             return tuple((piece.position_id, piece.lots) for piece in pieces.ours)
         return ()
 
@@ -363,6 +366,7 @@ class SymbolTrader:
         if after in (After.WAIT, After.GONE, After.RESERVED):
             self._not_before_ns = elapsed_ns(self._clock) + _RETRY_NS
         elif after is After.CLOSED:
+            self._found_closed()
             self._not_before_ns = elapsed_ns(self._clock) + _CLOSED_RETRY_NS
         return after in (After.GO_ON, After.NO_AMEND)
 

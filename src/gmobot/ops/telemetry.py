@@ -63,6 +63,7 @@ class Telemetry:
             version, config_hash
         ).set(1)
         self._counted: dict[tuple[str, str], int] = {}
+        self._risk_shown = ""
         self.turns = self.failed_turns = 0
         self.monitor_status("reconnecting")
         self.risk_status("ok")
@@ -81,6 +82,9 @@ class Telemetry:
 
     def risk_status(self, status: str) -> None:
         """Set the risk state: ``ok``, ``degraded`` or ``abort``."""
+        if status == self._risk_shown:
+            return
+        self._risk_shown = status
         _one_hot(self._risk, _RISK, status)
 
     def reconnect(self, stream: str) -> None:
@@ -93,6 +97,8 @@ class Telemetry:
             self._age.labels(stream).set(age_seconds)
         for channel, count in messages.items():
             before = self._counted.get((stream, channel), 0)
+            if count == before:
+                continue
             # A stream that starts to count again has brought all of these anew.
             self._messages.labels(stream, channel).inc(count - before if count >= before else count)
             self._counted[stream, channel] = count

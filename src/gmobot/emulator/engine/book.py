@@ -17,7 +17,6 @@ from itertools import islice
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, Product
 from gmobot.emulator.engine.records import Order
 
-STREAM_LEVELS = 30
 REST_LEVELS = 500
 _CELLS_A_LEVEL = 4
 """Most stretches of prices are empty, so that gaps vary as they do in real books."""

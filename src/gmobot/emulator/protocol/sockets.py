@@ -16,7 +16,6 @@ from typing import Any
 import msgspec
 
 from gmobot.clock import iso_utc
-from gmobot.emulator.engine.book import STREAM_LEVELS
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.records import Account, Execution, Order, Position
 from gmobot.emulator.faults import Fault, Faults
@@ -251,7 +250,7 @@ class Hub:
                 return
         else:
             self._books_sent[symbol] = (book.changes, clock.monotonic())
-        fields = {"channel": "orderbooks"} | wire.book_levels(book, STREAM_LEVELS)
+        fields = {"channel": "orderbooks"} | wire.book_levels(book, self.exchange.assumptions.stream_levels)
         frame = _encode(fields | {"timestamp": iso_utc(clock.now_ns()), "grouping": "1"})
         for socket in listeners:
             socket.fresh.discard(symbol)

@@ -8,10 +8,12 @@ Source: reference/gmo-coin-api.md §5.7–§5.20.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Decimal
+from itertools import pairwise
 from typing import Final
 
+from gmobot.clock import NS_PER_SECOND
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
 from gmobot.venue.gmo import wire
 from gmobot.venue.gmo.limits import Priority
@@ -21,6 +23,7 @@ from gmobot.venue.models import CancelOutcome, CloseRequest, Execution, Order, O
 MOST_IDS: Final = 10
 """Most ids that one question or one cancel may name."""
 _MOST_ROUNDS: Final = 100
+_SETTLED_NS: Final = 60 * NS_PER_SECOND
 
 
 class OrderEndpoints(Requester):
@@ -47,9 +50,25 @@ class OrderEndpoints(Requester):
             return []
         return await self._private("/v1/executions", _executions, executionId=_joined(execution_ids))
 
-    async def latest_executions(self, symbol: str) -> list[Execution]:
-        """Return the fills of the last day."""
-        found = await self._pages("/v1/latestExecutions", _executions, symbol)
+    async def latest_executions(self, symbol: str, *, known: Callable[[Execution], bool] = lambda row: False) -> list[Execution]:  # noqa: ARG005  # nothing is known
+        """Return the fills of the last day, or as far back as there may be news.
+
+        Args:
+            symbol: Whose.
+            known: Whether the caller has a fill already. A page that lists the newest first, all of them known and none
+                younger than a minute before the youngest, has no news behind it. The exchange documents no order, so a
+                page in any other one proves nothing.
+        """
+        youngest_ns = 0
+
+        def enough(page: list[Execution]) -> bool:
+            nonlocal youngest_ns
+            times = [row.at_ns for row in page]
+            youngest_ns = youngest_ns or times[0]
+            newest_first = all(later >= earlier for later, earlier in pairwise(times)) and times[0] <= youngest_ns
+            return newest_first and times[-1] < youngest_ns - _SETTLED_NS and all(known(row) for row in page)
+
+        found = await self._pages("/v1/latestExecutions", _executions, symbol, enough=enough)
         return list({row.execution_id: row for row in found}.values())
 
     async def open_positions(self, symbol: str) -> list[Position]:

@@ -175,12 +175,19 @@ class Requester:
     async def _private(self, path: str, read: Callable[[wire.Envelope], M], **query: str | int) -> M:
         return await self._call(Call("GET", "/private", path, urlencode(query)), read)
 
-    async def _pages(self, path: str, read: Callable[[wire.Envelope], list[M]], symbol: str) -> list[M]:
+    async def _pages(
+        self,
+        path: str,
+        read: Callable[[wire.Envelope], list[M]],
+        symbol: str,
+        *,
+        enough: Callable[[list[M]], bool] = lambda page: False,  # noqa: ARG005  # the usual caller wants them all
+    ) -> list[M]:
         rows: list[M] = []
         for page in range(1, _MOST_PAGES + 1):
             found = await self._private(path, read, symbol=symbol, page=page, count=PAGE)
             rows += found
-            if len(found) < PAGE:
+            if len(found) < PAGE or enough(found):
                 return rows
         # Half an answer would pass for a whole one.
         raise Unavailable(f"GET {path}: more than {_MOST_PAGES} pages", category=Category.EXCHANGE)

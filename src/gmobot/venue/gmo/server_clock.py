@@ -8,6 +8,7 @@ Source: reference/gmo-coin-api.md §1.1, §1.2, §2.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -16,6 +17,7 @@ from gmobot.clock import NS_PER_MS, NS_PER_SECOND, Clock, elapsed_ns, parse_iso_
 
 _FURTHEST_NS: Final = 86_400 * NS_PER_SECOND
 """A server clock further away than a day is a garbled stamp, not a clock."""
+_STAMPS: Final = 64
 _PUBLIC_STALE_NS: Final = 2 * NS_PER_SECOND
 """How old the stamp of a cached reply may be (§1.1: about 1.5 s)."""
 
@@ -34,12 +36,16 @@ class ServerClock:
         self._clock = clock
         self.offset_ns = 0
         self.stamped_ns = 0
-        self._stamped_at_ns = 0
+        self._ahead_ns: deque[int] = deque(maxlen=_STAMPS)
 
     @property
     def floor_ns(self) -> int:
-        """What the exchange's clock reads at least, whatever is done to ours; 0 before the first stamp."""
-        return self.stamped_ns + elapsed_ns(self._clock) - self._stamped_at_ns if self.stamped_ns else 0
+        """What the exchange's clock reads at least, whatever is done to ours; 0 before the first stamp.
+
+        The earliest of what the latest stamps say: one machine of the exchange whose clock is ahead must not make
+        an order of ours look older than its request.
+        """
+        return min(self._ahead_ns) + elapsed_ns(self._clock) if self._ahead_ns else 0
 
     def learn(self, responsetime: str | None, headers: Mapping[str, str], *, sent_ns: int, cached: bool) -> None:
         """Take the stamp of a reply that has just come.
@@ -58,8 +64,8 @@ class ServerClock:
             width_ns += _PUBLIC_STALE_NS
         earliest, latest = stamped_ns - self._clock.now_ns(), stamped_ns + width_ns - sent_ns
         if max(abs(earliest), abs(latest)) <= _FURTHEST_NS:
-            if stamped_ns > self.stamped_ns:
-                self.stamped_ns, self._stamped_at_ns = stamped_ns, elapsed_ns(self._clock)
+            self.stamped_ns = max(self.stamped_ns, stamped_ns)
+            self._ahead_ns.append(stamped_ns - elapsed_ns(self._clock))
             self.offset_ns = max(earliest, min(self.offset_ns, latest))
 
 

@@ -1,0 +1,214 @@
+"""What one seed does to a daemon: which product, which exchange, and everything that happens, as data.
+
+A plan is drawn from its seed, can be written down, shortened, and played again: that is how a failing seed
+becomes the few happenings that it takes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from gmobot.emulator.faults import Fault
+
+SECONDS = 600.0
+QUIET_SECONDS = 60.0
+
+
+class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that happens.
+
+    Attributes:
+        kind: ``fault``, ``kill``, ``kill_write``, ``kill_request``, ``clock``, ``hang``, ``manual``, ``cash``, ``command``,
+            ``maintenance``, ``disk_full``, ``locked``.
+        at: Seconds from the start.
+        until: When it ends, of what lasts.
+        what: Name of the fault, of the command, of what a hand does; stage of a kill.
+        where: Path or channel.
+        amount: Probability, seconds, steps, yen: what the kind says.
+    """
+
+    kind: str
+    at: float
+    until: float = 0.0
+    what: str = ""
+    where: str = "*"
+    amount: float = 0.0
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A seed's life.
+
+    Attributes:
+        assumptions: Fields of the emulator's assumptions that differ from their defaults.
+        entry: The instrument's entry section.
+        happenings: In order of time.
+    """
+
+    seed: int
+    product: str
+    assumptions: dict[str, float | bool | str]
+    entry: dict[str, str | int | float | bool]
+    happenings: tuple[Happening, ...]
+
+    @property
+    def symbol(self) -> str:
+        """What is traded."""
+        return "BTC_JPY" if self.product == "leverage" else "BTC"
+
+    def lasting(self, kind: str) -> tuple[Happening, ...]:
+        """Return the happenings of a kind."""
+        return tuple(happening for happening in self.happenings if happening.kind == kind)
+
+
+WRITES = ("/v1/order", "/v1/cancelOrder", "/v1/closeOrder", "/v1/closeBulkOrder", "/v1/changeOrder")
+QUERIES = ("/v1/orders", "/v1/activeOrders", "/v1/executions", "/v1/latestExecutions", "/v1/account/assets", "/v1/openPositions")
+CHANNELS = ("*Events", "executionEvents", "orderEvents", "trades", "orderbooks")
+FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
+    (Fault.REPLY_LOST_BEFORE, WRITES, 0.3),
+    (Fault.REPLY_LOST_AFTER, WRITES, 0.3),
+    (Fault.REPLY_SLOW, ("/v1/*", "/v1/order", "/v1/cancelOrder"), 0.4),
+    (Fault.EVENT_BEFORE_REPLY, WRITES, 0.6),
+    (Fault.SERVER_ERROR, WRITES, 0.2),
+    (Fault.SERVER_ERROR_BEFORE, ("/v1/*", *QUERIES), 0.2),
+    (Fault.SERVER_BUSY, ("/v1/*",), 0.2),
+    (Fault.SERVER_OVERLOADED, ("/v1/*",), 0.2),
+    (Fault.RATE_LIMITED, ("/v1/*",), 0.2),
+    (Fault.CLOCK_SKEW, ("/v1/*",), 0.1),
+    (Fault.STALE_PUBLIC, ("/v1/*",), 0.5),
+    (Fault.TOKEN_INVALIDATED, ("connect", "/v1/ws-auth"), 0.5),
+    (Fault.HIDDEN, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.5),
+    (Fault.EVENT_DUPLICATED, CHANNELS[:3], 0.5),
+    (Fault.EVENT_REORDERED, CHANNELS[:3], 0.3),
+    (Fault.EVENT_DELAYED, CHANNELS, 0.2),
+    (Fault.EVENT_LOST, CHANNELS[:3], 0.2),
+    (Fault.SOCKET_SILENT, ("*",), 0.003),
+    (Fault.SOCKET_DROPPED, ("*",), 0.003),
+    (Fault.HANDSHAKE_REFUSED, ("connect",), 0.5),
+)
+"""Every fault of the emulator that has a place and a probability, with the largest one."""
+
+HANDS = ("limit", "market", "cancel_ours", "close_ours", "move_ours")
+COMMANDS = ("pause", "halt", "flatten")
+DISTURBANCES = (
+    "kill",
+    "kill_write",
+    "kill_request",
+    "clock",
+    "hang",
+    "manual",
+    "cash",
+    "command",
+    "maintenance",
+    "disk_full",
+    "locked",
+)
+
+
+def drawn(seed: int) -> Plan:
+    """Return the plan of a seed."""
+    draw = random.Random(f"plan:{seed}")
+    product = draw.choice(("spot", "leverage"))
+    happenings = [_fault(draw, *fault) for fault in FAULTS if draw.random() < 0.25]
+    for kind in DISTURBANCES:
+        if draw.random() < 0.35:
+            happenings += [_DRAWERS[kind](draw) for _ in range(draw.choice((1, 1, 2, 3)))]
+    return Plan(
+        seed=seed,
+        product=product,
+        assumptions=_assumptions(draw),
+        entry=_entry(draw),
+        happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
+    )
+
+
+def _fault(draw: random.Random, fault: Fault, places: tuple[str, ...], most: float) -> Happening:
+    at = draw.uniform(0.0, SECONDS - 60.0)
+    until = draw.choice((SECONDS, draw.uniform(at + 5.0, SECONDS)))
+    skew = draw.uniform(-4.0, 4.0) if fault is Fault.CLOCK_SKEW else 0.0
+    where = draw.choice(places)
+    return Happening(kind="fault", at=at, until=until, what=fault.value, where=where, amount=skew or most * draw.choice((0.1, 0.3, 1.0)))
+
+
+def _at(draw: random.Random, last: float = 30.0) -> float:
+    return draw.uniform(5.0, SECONDS - last)
+
+
+def _kill_write(draw: random.Random) -> Happening:
+    return Happening(kind="kill_write", at=_at(draw), what=draw.choice(("before", "after")), amount=draw.randrange(1, 30))
+
+
+def _kill_request(draw: random.Random) -> Happening:
+    stage = draw.choice(("before", "accepted", "after"))
+    return Happening(kind="kill_request", at=_at(draw), what=stage, where=draw.choice((*WRITES, *WRITES, *QUERIES)))
+
+
+def _maintenance(draw: random.Random) -> Happening:
+    at = _at(draw, 150.0)
+    preopen = draw.choice((0.0, 15.0))
+    return Happening(kind="maintenance", at=at, until=at + draw.uniform(10.0, 90.0), what=draw.choice(("data", "error")), amount=preopen)
+
+
+_DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
+    # The steps after the moment make every await a place to die at.
+    "kill": lambda draw: Happening(kind="kill", at=_at(draw), amount=draw.randrange(40)),
+    "kill_write": _kill_write,
+    "kill_request": _kill_request,
+    "clock": lambda draw: Happening(kind="clock", at=_at(draw), amount=draw.choice((-1, 1)) * draw.choice((0.4, 1.5, 5.0, 60.0))),
+    "hang": lambda draw: Happening(kind="hang", at=_at(draw, 200.0)),
+    "manual": lambda draw: Happening(kind="manual", at=_at(draw), what=draw.choice(HANDS), amount=draw.randrange(1, 4)),
+    "cash": lambda draw: Happening(kind="cash", at=_at(draw), amount=float(draw.randrange(-400, 900)) * 1_000.0),
+    "command": lambda draw: Happening(kind="command", at=_at(draw, 120.0), until=_at(draw, 60.0), what=draw.choice(COMMANDS)),
+    "maintenance": _maintenance,
+    "disk_full": lambda draw: _stretch(draw, "disk_full"),
+    "locked": lambda draw: _stretch(draw, "locked"),
+}
+
+
+def _stretch(draw: random.Random, kind: str) -> Happening:
+    at = _at(draw, 120.0)
+    return Happening(kind=kind, at=at, until=at + draw.uniform(2.0, 60.0))
+
+
+def _assumptions(draw: random.Random) -> dict[str, float | bool | str]:
+    """Draw what GMO Coin does not document: a client must survive every value."""
+    variants: tuple[tuple[str, tuple[float | bool | str, ...]], ...] = (
+        ("visibility_seconds", (0.0, 0.5, 2.0)),
+        ("stop_trigger", ("last", "quote")),
+        ("market_emits_new", (False, True)),
+        ("cancel_seconds", (0.0, 0.3)),
+        ("change_seconds", (0.0, 0.3)),
+        ("most_changes", (100, 1)),
+        ("token_end_cuts_socket", (False, True)),
+        ("bulk_close_first", ("oldest", "newest")),
+        ("losscut_emits_new", (True, False)),
+        ("closed_size", ("zero", "last")),
+        ("event_seconds", (0.02, 0.2)),
+        ("reply_seconds", (0.01, 0.1)),
+    )
+    return {name: draw.choice(values) for name, values in variants if draw.random() < 0.5}
+
+
+def _entry(draw: random.Random) -> dict[str, str | int | float | bool]:
+    method = draw.choice(("market", "market", "marketable_limit", "passive_limit"))
+    found: dict[str, str | int | float | bool] = {"method": method}
+    if method == "marketable_limit":
+        found["offset_ticks"] = draw.choice((0, 2_000))
+    if method == "passive_limit":
+        found |= {"post_only": draw.choice((False, True)), "rest_seconds": draw.choice((0.0, 5.0))}
+    if draw.random() < 0.3:
+        found["distinguish"] = True
+    return found
+
+
+def written(plan: Plan) -> str:
+    """Return a plan as JSON, a happening a line."""
+    return msgspec.json.format(msgspec.json.encode(plan), indent=1).decode()
+
+
+def read(path: Path) -> Plan:
+    """Read what :func:`written` wrote."""
+    return msgspec.json.decode(path.read_bytes(), type=Plan)

@@ -1,0 +1,234 @@
+"""A process that can die at any await, before and after any write, and leave torn files behind."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import sqlite3
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tests.simulation.loop import EPOCH_NS, VirtualLoop
+
+from gmobot.clock import NS_PER_SECOND
+from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.api import ExchangeApi
+from gmobot.errors import NotSent, StoreError
+from gmobot.live.daemon import Daemon
+from gmobot.live.store import Store
+from gmobot.venue.transport import Reply, ReplyLost, Request, Socket, Timeouts
+
+T = TypeVar("T")
+ORDER_PATHS = frozenset(
+    f"/private/v1/{name}" for name in ("order", "closeOrder", "closeBulkOrder", "changeOrder", "cancelOrder", "orders", "executions")
+)
+
+
+class DaemonClock:
+    """The clock of the daemon's machine: monotonic time is the loop's, the wall can be set."""
+
+    def __init__(self, loop: VirtualLoop) -> None:
+        self._loop = loop
+        self.offset_seconds = 0.0
+
+    def now_ns(self) -> int:
+        return EPOCH_NS + round((self._loop.time() + self.offset_seconds) * NS_PER_SECOND)
+
+    def monotonic(self) -> float:
+        return self._loop.time()
+
+
+@dataclass
+class Doom:
+    """When a process is to die, if not at a moment.
+
+    Attributes:
+        writes: Calls of the database until it dies, 0 for never.
+        after_write: Whether the last of them is still carried out.
+        request: Part of a path at whose request it dies, with the stage: before it leaves, accepted by the exchange and the
+            reply not read, or with the reply in hand.
+    """
+
+    writes: int = 0
+    after_write: bool = False
+    request: tuple[str, str] | None = None
+    die: Callable[[], None] = field(default=lambda: None)
+
+
+class Mortal:
+    """What all parts of one life share: whether it is over."""
+
+    def __init__(self) -> None:
+        self.dead = False
+        self.doom = Doom()
+
+    def die(self) -> None:
+        """From now on nothing leaves and nothing is written."""
+        self.dead = True
+        self.doom.die()
+
+
+class MortalWorker:
+    """Runs calls inline until its process is dead."""
+
+    def __init__(self, life: Mortal) -> None:
+        self._life = life
+
+    async def run(self, call: Callable[[], T]) -> T:
+        life, doom = self._life, self._life.doom
+        if life.dead:
+            raise StoreError("the process is dead")
+        if doom.writes:
+            doom.writes -= 1
+            if doom.writes == 0:
+                if doom.after_write:
+                    call()
+                life.die()
+                raise StoreError("the process is dead")
+        return call()
+
+    def close(self) -> None:
+        return
+
+
+class DecisionWorker:
+    """Runs decisions inline, until the strategy hangs."""
+
+    def __init__(self, life: Mortal) -> None:
+        self._life = life
+        self.hangs = False
+
+    async def run(self, call: Callable[[], T]) -> T:
+        if self.hangs:
+            await asyncio.get_running_loop().create_future()
+        return call()
+
+    def close(self) -> None:
+        return
+
+
+class MortalTransport:
+    """The in-memory transport of a process that can be killed.
+
+    Attributes:
+        awaited: Requests about orders that have no reply yet.
+    """
+
+    def __init__(self, api: ExchangeApi, life: Mortal) -> None:
+        self._inner = MemoryTransport(api)
+        self._life = life
+        self.awaited = 0
+
+    async def request(self, request: Request, timeouts: Timeouts) -> Reply:
+        if self._life.dead:
+            raise NotSent("the process is dead")
+        stage = self._stage(request.path)
+        if stage == "before":
+            self._life.die()
+            raise NotSent("the process is dead")
+        about_orders = request.path in ORDER_PATHS
+        self.awaited += about_orders
+        try:
+            reply = await self._inner.request(request, timeouts)
+        finally:
+            self.awaited -= about_orders
+        if stage == "accepted":
+            self._life.die()
+            raise ReplyLost("the process is dead")
+        if stage == "after":
+            asyncio.get_running_loop().call_soon(self._life.die)
+        return reply
+
+    async def connect(self, path: str, *, timeout: float) -> Socket:
+        if self._life.dead:
+            raise NotSent("the process is dead")
+        return await self._inner.connect(path, timeout=timeout)
+
+    async def close(self) -> None:
+        await self._inner.close()
+
+    def _stage(self, path: str) -> str:
+        doomed = self._life.doom.request
+        if doomed is None or not path.endswith(doomed[0]):
+            return ""
+        self._life.doom.request = None
+        return doomed[1]
+
+
+class Disk:
+    """The disk of the daemon's machine, as its database sees it.
+
+    Attributes:
+        full: Whether it takes no more.
+    """
+
+    def __init__(self) -> None:
+        self.full = False
+        self._locker: sqlite3.Connection | None = None
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open the database as the daemon does, without waiting for locks: time stands still meanwhile."""
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.0, factory=_OnDisk)
+        db.disk = self
+        return db
+
+    def lock(self, path: Path) -> None:
+        """Somebody else begins to write and does not end."""
+        self._locker = sqlite3.connect(path, isolation_level=None, timeout=0.0)
+        try:
+            self._locker.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self.unlock()
+
+    def unlock(self) -> None:
+        """They let go."""
+        if self._locker is not None:
+            self._locker.close()
+            self._locker = None
+
+
+class _OnDisk(sqlite3.Connection):
+    """A connection that a full disk refuses: nothing is begun that would have to be written."""
+
+    disk: Disk
+
+    def execute(self, sql: str, /, *more: Any) -> sqlite3.Cursor:
+        if sql.startswith("BEGIN") and self.disk.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *more)
+
+
+@dataclass
+class Process:
+    """One life of the daemon."""
+
+    daemon: Daemon
+    transport: MortalTransport
+    decider: DecisionWorker
+    life: Mortal
+    store: Store
+    task: asyncio.Task[None]
+
+
+def leave_as_killed(store: Store, var: Path, draw: random.Random) -> None:
+    """Let go of the database as a killed process does, and leave what was not synced torn.
+
+    The write-ahead log ends with whatever the kernel had of the transaction that was being written; the audit log,
+    which is only a copy, may have lost its end.
+    """
+    state = var / "state"
+    kept = {path: path.read_bytes() for path in state.glob("gmobot.db*") if not path.name.endswith("-shm")}
+    store.abandon()
+    for path in state.glob("gmobot.db*"):
+        path.unlink()
+    for path, content in kept.items():
+        torn = draw.randbytes(draw.randrange(0, 5_000)) if path.name.endswith("-wal") and draw.random() < 0.5 else b""
+        path.write_bytes(content + torn)
+    log = var / "logs" / "audit_events.jsonl"
+    if log.exists() and draw.random() < 0.5:
+        content = log.read_bytes()
+        log.write_bytes(content[: len(content) - draw.randrange(0, min(400, len(content)) + 1)])
+    if draw.random() < 0.2:
+        (var / "artifacts" / "run_progress.json.tmp").write_bytes(b'{"torn":')
