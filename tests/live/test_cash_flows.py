@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import random
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.live.test_daemon import Script, commands, daemon, guards, in_position, in_world, restart, until
-from tests.simulation.world import FOREIGN_LOTS, PARAMS, STRATEGY, World
+from tests.simulation.world import EMA, FOREIGN_LOTS, PARAMS, World
 
 from gmobot.emulator.engine.exchange import NewOrder
 from gmobot.live.account import Account
@@ -17,12 +21,12 @@ from gmobot.strategies.program import Program
 
 YEN = 1_000_000
 MILLION = 1_000_000 * YEN
-TIGHT = {"max_drawdown": Decimal("0.01"), "daily_loss_limit": Decimal(50_000), "max_wallet_drift": Decimal(1)}
+TIGHT: dict[str, Any] = {"max_drawdown": Decimal("0.01"), "daily_loss_limit": Decimal(50_000), "max_wallet_drift": Decimal(1)}
 
 
 @pytest.fixture(scope="module")
 def program() -> Program:
-    return load(STRATEGY, PARAMS)
+    return load(EMA, PARAMS[EMA])
 
 
 def account(world: World) -> Account:
@@ -32,9 +36,6 @@ def account(world: World) -> Account:
 
 
 def flows(world: World) -> list[tuple[str, str, int]]:
-    import sqlite3
-    from contextlib import closing
-
     with closing(sqlite3.connect(world.var / "state" / "gmobot.db")) as db:
         return db.execute("SELECT kind, asset, yen_uyen FROM cash_flows ORDER BY rowid").fetchall()
 
@@ -48,11 +49,28 @@ def level(world: World) -> bool:
     return ours.cash_uyen == world.account.jpy_uyen and ours.state.base_coins["BTC"] == coins and ours.wallet_drift_uyen == 0
 
 
+class Dead(random.Random):
+    """A draw that lets a dead daemon stay dead for as long as wanted."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(0)
+        self.seconds = seconds
+
+    def uniform(self, a: float, b: float) -> float:
+        return self.seconds
+
+
+def trade(world: World, side: str, size: Decimal) -> None:
+    """Trade by another hand."""
+    with world.hands._by_hand():
+        world.hands.place(world.account, NewOrder("BTC", side, "MARKET", "FAK", size, None))
+
+
 def begun(world: World) -> bool:
     return daemon(world).account is not None and account(world).state.base_cash is not None
 
 
-def play(program: Program, script: Script, *, alone: bool = True, **risk: Decimal) -> None:
+def play(program: Program, script: Script, *, alone: bool = True, **risk: Any) -> None:
     in_world(program, script, alone=alone, **(TIGHT | risk))
 
 
@@ -112,10 +130,10 @@ def test_two_deposits_alike_are_two(program: Program) -> None:
 def test_a_deposit_while_the_daemon_was_dead_is_found(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
-        await world._kill()
+        world._life().die()
+        world.draw = Dead(2 * 3_600.0)
         world.exchange.cash.deposit(world.account, "JPY", MILLION)
-        await asyncio.sleep(2 * 3_600.0)
-        world._start()
+        await world._bury()
         await until(lambda: bool(flows(world)), seconds=120.0)
         await until(lambda: level(world), seconds=60.0)
         assert guards(world).halt_reason is None
@@ -126,28 +144,28 @@ def test_a_deposit_while_the_daemon_was_dead_is_found(program: Program) -> None:
 def test_coins_that_come_and_go_are_not_ours(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
+        world.ours._foreign_lots = 40_000
         world.exchange.cash.deposit(world.account, "BTC", 12_345)
         await until(lambda: level(world) and len(flows(world)) == 1, seconds=70.0)
         world.exchange.cash.withdraw(world.account, "BTC", 22_345)
         await until(lambda: level(world) and len(flows(world)) == 2, seconds=70.0)
         assert [row[0] for row in flows(world)] == ["deposit", "withdrawal"]
         assert guards(world).halt_reason is None
-        world.exchange.cash.deposit(world.account, "BTC", 10_000)
 
-    play(program, script)
+    play(program, script, alone=False)
 
 
 def test_a_trade_by_another_hand_explains_itself(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
         drawdown = account(world).drawdown
-        world._place(world.account, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.2"), None))
+        trade(world, "BUY", Decimal("0.2"))
         await until(lambda: level(world) and bool(flows(world)), seconds=70.0)
         assert {row[0] for row in flows(world)} == {"foreign_trade"}
         assert account(world).drawdown == pytest.approx(drawdown, abs=0.002)
         assert guards(world).halt_reason is None
         taken = len(flows(world))
-        world._place(world.account, NewOrder("BTC", "SELL", "MARKET", "FAK", Decimal("0.2"), None))
+        trade(world, "SELL", Decimal("0.2"))
         await restart(world)
         await until(lambda: level(world) and len(flows(world)) > taken, seconds=90.0)
         errors = [event for event in world_events(world) if event["event"] == "error" and event.get("reason") == "foreign_order"]
@@ -168,7 +186,7 @@ def test_what_another_hand_sold_of_ours_is_written_off_and_halts(program: Progra
         stop = world.account.active()[0]
         world.exchange.cancel(world.account, stop.order_id)
         everything = world.exchange.instruments["BTC"].size(world.account.coins["BTC"])
-        world._place(world.account, NewOrder("BTC", "SELL", "MARKET", "FAK", everything, None))
+        trade(world, "SELL", everything)
         await until(lambda: guards(world).halted, seconds=120.0)
         books = daemon(world).books
         assert books is not None
