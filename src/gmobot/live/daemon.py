@@ -130,6 +130,8 @@ class Daemon:
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
+        self._doubts = 0
+        """How often a comparison became necessary: one that began before proves nothing."""
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -430,9 +432,10 @@ class Daemon:
             except TimeoutError:
                 pass
             self._intake.reconcile.clear()
+            reason = self._doubts
             try:
                 await reconciler.run()
-                self._reconciled = self._started(self.account).state.base_cash is not None
+                self._reconciled = reason == self._doubts and self._started(self.account).state.base_cash is not None
             except VenueError as error:
                 self.last_error = f"reconcile: {error}"
                 log.warning("reconciliation got no answer", error=str(error))
@@ -452,8 +455,9 @@ class Daemon:
                 status = self.supervisor.exchange or ExchangeStatus.OPEN
             was_closed = self.supervisor.maintenance
             self.supervisor.on_exchange(status)
-            if was_closed and not self.supervisor.maintenance:
-                self._intake.reconcile.set()
+            if self.supervisor.maintenance != was_closed:
+                self._compare_first()
+                self._wake_all()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
             self._status_due.clear()
             with contextlib.suppress(TimeoutError):
@@ -488,6 +492,7 @@ class Daemon:
             stopping=self.stopping,
             entry_bar=self._entry_bar(),
             exchange_open=not self.supervisor.maintenance,
+            silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
         )
 
     def _watch_reason(self) -> str | None:
@@ -527,7 +532,17 @@ class Daemon:
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
         await self._started(self.guards).set(Latch.HALT, reason, source="alarm")
 
+    def _compare_first(self) -> None:
+        """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""
+        self._doubts += 1
+        self._reconciled = self._reconciler is None
+        self._intake.reconcile.set()
+
     def _on_monitor(self, status: MonitorStatus, why: str) -> None:
+        if status is not MonitorStatus.ACTIVE:
+            # It may be the exchange that closes: ask it now.
+            self._status_due.set()
+            self._compare_first()
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
 
