@@ -159,7 +159,7 @@ def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
     desk = Desk()
     desk.gate.refused()
     desk.gate.refused()
-    assert not desk.gate.circuit_open
+    assert desk.denial(ENTRY) is None
     desk.gate.accepted()
     desk.gate.refused()
     desk.gate.refused()

@@ -62,10 +62,10 @@ def test_only_lots_whose_entry_said_where_are_closed_by_force_beyond_a_stop() ->
 
 def test_what_is_listed_and_not_ours_is_foreign_by_side() -> None:
     pieces = Pieces("BTC_JPY", [piece(7, 10)])
-    pieces.look([(listed(7), 10), (listed(8), 20), (listed(9, Side.SELL), 30), (listed(10), 0)])
+    pieces.look([(listed(7), 10), (listed(8), 1), (listed(9, Side.SELL), 30), (listed(10), 0)])
     assert pieces.looked
-    assert pieces.foreign() == {8: Seen(Side.BUY, 20), 9: Seen(Side.SELL, 30)}
-    assert pieces.foreign(Side.BUY) == {8: Seen(Side.BUY, 20)}
+    assert pieces.foreign() == {8: Seen(Side.BUY, 1), 9: Seen(Side.SELL, 30)}
+    assert pieces.foreign(Side.BUY) == {8: Seen(Side.BUY, 1)}
     assert pieces.foreign(Side.SELL) == {9: Seen(Side.SELL, 30)}
 
 
