@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from gmobot.clock import SystemClock
-from gmobot.live.store import Event, Store
+from gmobot.live.records import Event
+from gmobot.live.store import Store
 from gmobot.live.workers import InlineWorker
 from gmobot.ops.audit import AuditLog
 from gmobot.ops.audit_files import NAME

@@ -14,7 +14,8 @@ from tests.live.bench import STOP, Bench, HandClock, fill, intent, open_store
 from gmobot.errors import StoreError
 from gmobot.live import schema
 from gmobot.live.intents import Latch
-from gmobot.live.store import Event, Store
+from gmobot.live.records import Event
+from gmobot.live.store import Store
 from gmobot.live.workers import InlineWorker, ThreadWorker
 from gmobot.ops.audit import AuditLog
 from gmobot.ops.audit_read import events, verify
@@ -26,7 +27,7 @@ def told(directory: Path) -> list[tuple[int, str]]:
 
 async def test_every_commit_is_fsynced(bench: Bench) -> None:
     await bench.open()
-    db = bench.store._connection
+    db = bench.store._database._connection
     assert db is not None
     assert db.execute("PRAGMA synchronous").fetchone()[0] == 2, "FULL: WAL is fsynced at each commit"
     assert db.execute("PRAGMA journal_mode").fetchone()[0] == "wal"

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.records import Account, Execution, Order
+from gmobot.live import emergency
 from gmobot.ops.audit_read import verify
 
 UNPROTECTED_SECONDS = 5.0
@@ -188,23 +189,29 @@ class Watch:
             self._db = None
 
     def _intents(self, new: NewOrder, *, closing: bool) -> list[tuple[int, int, str]]:
+        """Return the intents that this order may be, as number, decision and purpose: from the database, or from where they
+        go while it cannot be written.
+        """
         instrument = self._exchange.instruments[new.symbol]
-        return (
-            self._read()
-            .execute(
-                "SELECT intent_id, decision_id, purpose FROM intents "
-                "WHERE state = 'intent' AND symbol = ? AND side = ? AND type = ? AND lots = ? AND price = ? AND settle = ?",
-                (
-                    new.symbol,
-                    new.side,
-                    new.execution_type,
-                    instrument.lots(new.size),
-                    instrument.ticks(new.price or Decimal(0)),
-                    "CLOSE" if closing else "OPEN",
-                ),
-            )
-            .fetchall()
-        )
+        wanted: dict[str, object] = {
+            "symbol": new.symbol,
+            "side": new.side,
+            "type": new.execution_type,
+            "lots": instrument.lots(new.size),
+            "price": instrument.ticks(new.price or Decimal(0)),
+            "settle": "CLOSE" if closing else "OPEN",
+        }
+        condition = " AND ".join(f"{name} = ?" for name in wanted)
+        query = f"SELECT intent_id, decision_id, purpose FROM intents WHERE state = 'intent' AND {condition}"
+        found = self._read().execute(query, tuple(wanted.values())).fetchall()
+        for _, batch in emergency.read(self._database.with_name(emergency.NAME)):
+            for sql, values in batch:
+                if sql.startswith("INSERT INTO intents"):
+                    columns = sql[sql.index("(") + 1 : sql.index(")")].split(", ")
+                    row: dict[str, Any] = dict(zip(columns, values, strict=True))
+                    if all(row[name] == value for name, value in wanted.items()):
+                        found.append((row["intent_id"], row["decision_id"], row["purpose"]))
+        return found
 
     def _read(self) -> sqlite3.Connection:
         if self._db is None:

@@ -93,7 +93,19 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
 
 HANDS = ("limit", "market", "cancel_ours", "close_ours", "move_ours")
 COMMANDS = ("pause", "halt", "flatten")
-DISTURBANCES: tuple[str, ...] = ("kill", "kill_write", "kill_request", "clock", "command", "maintenance", "manual", "cash", "hang")
+DISTURBANCES = (
+    "kill",
+    "kill_write",
+    "kill_request",
+    "clock",
+    "hang",
+    "manual",
+    "cash",
+    "command",
+    "maintenance",
+    "disk_full",
+    "locked",
+)
 
 
 def drawn(seed: int) -> Plan:

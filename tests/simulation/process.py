@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from tests.simulation.loop import EPOCH_NS, VirtualLoop
 
@@ -154,6 +155,49 @@ class MortalTransport:
             return ""
         self._life.doom.request = None
         return doomed[1]
+
+
+class Disk:
+    """The disk of the daemon's machine, as its database sees it.
+
+    Attributes:
+        full: Whether it takes no more.
+    """
+
+    def __init__(self) -> None:
+        self.full = False
+        self._locker: sqlite3.Connection | None = None
+
+    def connect(self, path: Path) -> sqlite3.Connection:
+        """Open the database as the daemon does, without waiting for locks: time stands still meanwhile."""
+        db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.0, factory=_OnDisk)
+        db.disk = self
+        return db
+
+    def lock(self, path: Path) -> None:
+        """Somebody else begins to write and does not end."""
+        self._locker = sqlite3.connect(path, isolation_level=None, timeout=0.0)
+        try:
+            self._locker.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            self.unlock()
+
+    def unlock(self) -> None:
+        """They let go."""
+        if self._locker is not None:
+            self._locker.close()
+            self._locker = None
+
+
+class _OnDisk(sqlite3.Connection):
+    """A connection that a full disk refuses: nothing is begun that would have to be written."""
+
+    disk: Disk
+
+    def execute(self, sql: str, /, *more: Any) -> sqlite3.Cursor:
+        if sql.startswith("BEGIN") and self.disk.full:
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(sql, *more)
 
 
 @dataclass

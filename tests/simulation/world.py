@@ -19,7 +19,7 @@ from tests.simulation.hands import Hands
 from tests.simulation.invariants import STRIKE_SECONDS, Ours, Violation, Watch, check_end
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.plan import QUIET_SECONDS, SECONDS, Happening, Plan
-from tests.simulation.process import DaemonClock, DecisionWorker, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
+from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
 
 from gmobot.config import Config
 from gmobot.core.instrument import Instrument, Product
@@ -94,6 +94,7 @@ class World:
         self.var = Path(tempfile.mkdtemp(prefix="gmobot-sim-", dir=shared_memory if shared_memory.is_dir() else None))
         self.config = _config(plan, self.var)
         self.clock = DaemonClock(loop)
+        self.disk = Disk()
         instrument = INSTRUMENTS[self.symbol]
         self.account: Account = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {self.symbol: instrument})
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
@@ -185,6 +186,7 @@ class World:
     def close(self) -> None:
         """Remove this seed's files."""
         self.watch.forget_connection()
+        self.disk.unlock()
         shutil.rmtree(self.var, ignore_errors=True)
 
     def _schedule(self) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
@@ -231,6 +233,18 @@ class World:
 
     async def _cash(self, what: Happening) -> None:
         self.hands.move_cash(int(what.amount))
+
+    async def _disk_full(self, what: Happening) -> None:
+        self.disk.full = True
+
+    async def _end_disk_full(self, what: Happening) -> None:
+        self.disk.full = False
+
+    async def _locked(self, what: Happening) -> None:
+        self.disk.lock(self.var / "state" / "gmobot.db")
+
+    async def _end_locked(self, what: Happening) -> None:
+        self.disk.unlock()
 
     async def _command(self, what: Happening) -> None:
         await self._command_daemon(what.what)
@@ -290,6 +304,8 @@ class World:
         """Everything is well again: what follows must come to rest by itself."""
         self.api.faults.disarm()
         self.api.maintenance.cancel()
+        self.disk.full = False
+        self.disk.unlock()
         if self.process is not None:
             self.process.life.doom.writes, self.process.life.doom.request = 0, None
             if self.process.decider.hangs:
@@ -327,7 +343,9 @@ class World:
         life = Mortal()
         worker, decider, transport, clock = MortalWorker(life), DecisionWorker(life), MortalTransport(self.api, life), self.clock
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
-        store = Store(self.config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=worker)
+        store = Store(
+            self.config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=worker, connect=self.disk.connect
+        )
         rest = GmoRest(
             transport,
             clock,

@@ -57,6 +57,7 @@ OPERATIONS: Final[tuple[str, ...]] = (
     "exchange_error",
     "order_outcome_unknown",
     "position_unprotected",
+    "state_unwritable",
     "foreign_order",
     "external_cash_flow",
     "data_gap",

@@ -21,11 +21,12 @@ from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
-from gmobot.live.store import ABSENT, Event, Saved, Store
+from gmobot.live.records import Event
+from gmobot.live.saved import ABSENT, ABSENT_KEPT, Saved
+from gmobot.live.store import Store
 from gmobot.venue.models import Execution, Order, OrderType, Settle, Side, TimeInForce
 
 _ENDED_KEPT = 1_000
-_ABSENT_KEPT = 100
 
 
 @dataclass(slots=True)
@@ -233,7 +234,7 @@ class Books:
         changed = self._replace(intent, state=IntentState.REJECTED, detail=ABSENT)
         kept = self._symbols[intent.symbol].absent
         kept[changed.intent_id] = changed
-        while len(kept) > _ABSENT_KEPT:
+        while len(kept) > ABSENT_KEPT:
             del kept[next(iter(kept))]
         await self._store.update_intent(changed, [Event("order_resolved", self._fields(changed))])
         return changed

@@ -20,7 +20,8 @@ from gmobot.live.account import Account, kept
 from gmobot.live.books import Books, WriteOff
 from gmobot.live.flows import Flow
 from gmobot.live.market import Market
-from gmobot.live.store import Event, Store
+from gmobot.live.records import Event
+from gmobot.live.store import Store
 from gmobot.venue.models import Execution, Side
 
 YEN = "JPY"

@@ -17,11 +17,12 @@ import structlog
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.config import Config, InstrumentConfig, Mode
 from gmobot.core.instrument import Instrument, to_uyen
-from gmobot.errors import ConfigError, FatalError, StoreError, VenueError
+from gmobot.errors import ConfigError, FatalError, GmobotError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
+from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
@@ -30,8 +31,10 @@ from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
+from gmobot.live.records import Event
+from gmobot.live.saved import Saved
 from gmobot.live.search import Search
-from gmobot.live.store import Event, Saved, Store
+from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
 from gmobot.live.workers import Worker
@@ -46,6 +49,7 @@ _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 2.0
 _TIER_SECONDS = 3_600.0
+_PRUNE_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
 
@@ -67,6 +71,10 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+
+
+class _StoppedEarlyError(GmobotError):
+    """The run was to end while it was still waiting to begin."""
 
 
 class Daemon:
@@ -116,6 +124,7 @@ class Daemon:
         self._reconciler: Reconciler | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
+        self._pruned_at = float("-inf")
         self._stop = asyncio.Event()
         self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
@@ -152,7 +161,7 @@ class Daemon:
         return {
             "run_loop": turn_age < turn_limit,
             "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
-            "store": self._store.audit_failure is None,
+            "store": self._store.audit_failure is None and self._store.trouble is None,
         }
 
     def ready(self) -> bool:
@@ -169,17 +178,40 @@ class Daemon:
             StoreError: State cannot be written.
             FatalError: Going on could lose money.
         """
-        await self._store.open()
         reason = "failed"
         try:
+            await self._open_store()
             await self._begin()
             await self._trade_until_stopped()
+            reason = self._stop_reason
+        except _StoppedEarlyError:
             reason = self._stop_reason
         except BaseException as error:
             self.last_error = self.last_error or f"{type(error).__name__}: {error}"
             raise
         finally:
             await self._end(reason)
+
+    async def _open_store(self) -> None:
+        """Open the state; a lock or a full disk is waited for: ending would only be started again."""
+        while True:
+            try:
+                return await self._store.open()
+            except UnwritableError as error:
+                await self._not_yet("the state database cannot be opened yet", error)
+
+    async def _not_yet(self, what: str, error: GmobotError) -> None:
+        """The start has to wait: say so wherever somebody may look."""
+        self.last_error = f"start: {error}"
+        log.warning(what, error=str(error))
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
+        self.telemetry.turn(failed=True)
+        self._last_turn_at = self.clock.monotonic()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_RETRY_SECONDS):
+                await self._stop.wait()
+                raise _StoppedEarlyError
 
     async def _begin(self) -> None:
         saved = await self._store.load()
@@ -188,6 +220,8 @@ class Daemon:
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
+        if saved.restored_from is not None:
+            events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
         await self._store.begin_run(self.config_hash, events)
         self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
@@ -248,6 +282,7 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
+        await self._store.journal([desk.beginning() for desk in self.desks.values()])
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
@@ -354,8 +389,16 @@ class Daemon:
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
+        await self._prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
+
+    async def _prune(self) -> None:
+        """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""
+        if self.clock.monotonic() - self._pruned_at < _PRUNE_SECONDS:
+            return
+        if not await self._store.prune(journal_days=self.config.state.journal_days):
+            self._pruned_at = self.clock.monotonic()
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:
@@ -433,12 +476,7 @@ class Daemon:
             try:
                 return await ask()
             except VenueError as error:
-                self.last_error = f"start: {error}"
-                log.warning("the exchange does not answer yet", error=str(error))
-                self._publisher.progress()
-                self.telemetry.turn(failed=True)
-                self._last_turn_at = self.clock.monotonic()
-                await asyncio.sleep(_RETRY_SECONDS)
+                await self._not_yet("the exchange does not answer yet", error)
 
     # --- what stands where ----------------------------------------------------------------------------
 

@@ -20,7 +20,8 @@ from gmobot.core.instrument import Instrument
 from gmobot.core.records import BAR_LATE
 from gmobot.live.account import Account
 from gmobot.live.desire import Desire
-from gmobot.live.store import EngineRow, Event, JournalRow, Store
+from gmobot.live.records import EngineRow, Event, JournalRow
+from gmobot.live.store import Store
 from gmobot.live.workers import Worker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.strategies.program import DecisionCore, Desired, StateMismatchError

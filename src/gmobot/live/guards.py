@@ -15,7 +15,8 @@ from gmobot.core.risk import assess
 from gmobot.live.account import Account
 from gmobot.live.desk import Desk
 from gmobot.live.intents import Latch
-from gmobot.live.store import Event, Store
+from gmobot.live.records import Event
+from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 
 _assess = uncompiled(assess)
@@ -104,6 +105,7 @@ class Guards:
             ("clock_skew", lambda: abs(self.skew_seconds) > self._max_skew),
             ("disk_low", lambda: self.disk_free_bytes < self._min_free),
             ("strategy_timeout", lambda: any(desk.decisions.hung for desk in desks)),
+            ("state_unwritable", lambda: self._store.trouble is not None),
             ("position_unprotected", lambda: any(desk.protection.alarmed for desk in desks)),
         )
         named = next((name for name, holds in checks if holds()), None)

@@ -9,7 +9,7 @@ from gmobot.clock import Clock, elapsed_ns
 from gmobot.config import Config
 from gmobot.errors import VenueError
 from gmobot.live.desk import Desk
-from gmobot.live.store import Event
+from gmobot.live.records import Event
 from gmobot.live.supervisor import Supervisor
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.streams import ORDER_CHANNELS, POSITION_CHANNELS

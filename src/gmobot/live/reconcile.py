@@ -21,8 +21,9 @@ from gmobot.live.cash import YEN, CashBook, FlowKind
 from gmobot.live.desk import Desk
 from gmobot.live.difference import Difference
 from gmobot.live.flows import Flow
+from gmobot.live.records import Event
 from gmobot.live.search import Search
-from gmobot.live.store import Event, Store
+from gmobot.live.store import Store
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Balance, OrderType
 

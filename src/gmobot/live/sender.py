@@ -13,6 +13,7 @@ from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import Product
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
 from gmobot.live.books import Books
+from gmobot.live.database import UnwritableError
 from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.plan import Place
@@ -109,7 +110,11 @@ class Sender:
             StoreError: The intent could not be written; nothing left.
         """
         self._gate.sent()
-        intent = await self._books.add(self.draft(place, decision_id))
+        try:
+            intent = await self._books.add(self.draft(place, decision_id))
+        except UnwritableError:
+            # Only an entry is refused for that: exposure is not raised without a record on disk.
+            return After.WAIT
         if due_ns is not None:
             self._telemetry.tick_to_order((self._clock.now_ns() - due_ns) / NS_PER_SECOND)
         started = self._clock.monotonic()

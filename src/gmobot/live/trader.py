@@ -20,15 +20,16 @@ from gmobot.live.gate import OrderGate
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.market import Market
 from gmobot.live.plan import Action, Amend, Cancel, Place, Situation, next_action
+from gmobot.live.records import Event
 from gmobot.live.sender import After, Sender
-from gmobot.live.store import Event, Store
+from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import OrderType, Side
 
 _MOST_ACTIONS_A_TURN = 20
-_UNKNOWN_POLL_SECONDS = 0.5
+_UNKNOWN_POLL_SECONDS = 0.3
 _IDLE_SECONDS = 5.0
 _SETTLE_NS = NS_PER_SECOND
 """An entry that fills in pieces is protected once it is quiet for this long, or ended."""

@@ -1,0 +1,5 @@
+-- Which record of the emergency journal was merged last; and a backup that was put back, until the next start has told of it.
+CREATE TABLE emergency (id INTEGER PRIMARY KEY CHECK (id = 1), merged INTEGER NOT NULL) STRICT;
+INSERT INTO emergency VALUES (1, 0);
+CREATE TABLE restored (id INTEGER PRIMARY KEY CHECK (id = 1), source TEXT NOT NULL, at_ns INTEGER NOT NULL) STRICT;
+CREATE INDEX journal_by_run ON journal (run_id, seq);

@@ -1,0 +1,102 @@
+"""The store's effects as data: SQL with its values. What can be applied to the database now can be written down and applied later."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from gmobot.live.flows import Flow
+from gmobot.live.intents import Fill, Intent, Latch
+from gmobot.live.records import EngineRow, Event, JournalRow
+
+Value = int | float | str | bytes | None
+Statement = tuple[str, tuple[Value, ...]]
+Batch = list[Statement]
+"""The statements of one transaction, in order."""
+PlainBatch = list[tuple[str, tuple[int | float | str | None, ...]]]
+"""A batch that can be written as JSON and read back: without bytes."""
+
+
+def insert_intent(intent: Intent) -> Statement:
+    """Write down what is about to be sent."""
+    return _insert("INSERT", "intents", msgspec.to_builtins(intent))
+
+
+def update_intent(intent: Intent) -> Statement:
+    """Write an intent's new standing."""
+    sql = (
+        "UPDATE intents SET state = ?, price = ?, amending_to = ?, order_id = ?, executed_lots = ?, unknown_since_ns = ?, detail = ?, "
+        "updated_ns = ? WHERE intent_id = ?"
+    )
+    standing = (intent.state.value, intent.price, intent.amending_to, intent.order_id, intent.executed_lots, intent.unknown_since_ns)
+    return sql, (*standing, intent.detail, intent.updated_ns, intent.intent_id)
+
+
+def insert_fill(fill: Fill, now_ns: int) -> Statement:
+    """Book an execution."""
+    return _insert("INSERT", "fills", msgspec.to_builtins(fill) | {"booked_ns": now_ns})
+
+
+def insert_flow(flow: Flow, now_ns: int) -> Statement:
+    """Book something that came or went."""
+    values = (flow.key, flow.kind, flow.asset, str(flow.amount), flow.yen_uyen, flow.symbol, flow.at_ns, flow.evidence, now_ns)
+    return f"INSERT INTO cash_flows VALUES ({', '.join('?' * len(values))})", values  # noqa: S608  # only question marks
+
+
+def write_ledger(symbol: str, ledger: Mapping[str, int]) -> Statement:
+    """Keep a symbol's ledger."""
+    return "INSERT OR REPLACE INTO ledgers VALUES (?, ?)", (symbol, json.dumps(dict(ledger)))
+
+
+def write_account(account: Mapping[str, int | str]) -> list[Statement]:
+    """Keep account-wide numbers."""
+    return [("INSERT OR REPLACE INTO account VALUES (?, ?)", item) for item in account.items()]
+
+
+def write_engine(engine: EngineRow) -> Statement:
+    """Keep where a symbol's core stands."""
+    return _insert("INSERT OR REPLACE", "engines", msgspec.structs.asdict(engine))
+
+
+def set_latch(name: Latch, reason: str, now_ns: int) -> Statement:
+    """Set a latch."""
+    return "INSERT OR REPLACE INTO latches VALUES (?, ?, ?)", (name.value, reason, now_ns)
+
+
+def release_latches(names: Iterable[Latch]) -> list[Statement]:
+    """Take latches back."""
+    return [("DELETE FROM latches WHERE name = ?", (name.value,)) for name in names]
+
+
+def insert_foreign(order_id: int, symbol: str, now_ns: int) -> Statement:
+    """Remember an order that is not ours."""
+    return "INSERT OR IGNORE INTO foreign_orders VALUES (?, ?, ?)", (order_id, symbol, now_ns)
+
+
+def begin_run(run_id: str, config_hash: str, now_ns: int) -> Statement:
+    """Record the start of a run."""
+    return "INSERT INTO runs (run_id, config_hash, started_ns) VALUES (?, ?, ?)", (run_id, config_hash, now_ns)
+
+
+def end_run(run_id: str, reason: str, now_ns: int) -> Statement:
+    """Record the clean end of a run."""
+    return "UPDATE runs SET ended_ns = ?, stop_reason = ? WHERE run_id = ?", (now_ns, reason, run_id)
+
+
+def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Statement]:
+    """Put events into the audit outbox."""
+    sql = "INSERT INTO audit (ts_ns, run_id, event, fields) VALUES (?, ?, ?, ?)"
+    return [(sql, (now_ns, run_id, event.name, json.dumps(event.fields, ensure_ascii=False))) for event in events]
+
+
+def insert_journal(rows: Sequence[JournalRow], run_id: str, now_ns: int) -> list[Statement]:
+    """Journal inputs of the core."""
+    sql = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload) VALUES (?, ?, ?, ?, ?)"
+    return [(sql, (run_id, now_ns, row.kind, row.symbol, row.payload)) for row in rows]
+
+
+def _insert(verb: str, table: str, values: Mapping[str, Value]) -> Statement:
+    sql = f"{verb} INTO {table} ({', '.join(values)}) VALUES ({', '.join('?' * len(values))})"
+    return sql, tuple(values.values())
