@@ -128,6 +128,7 @@ class Daemon:
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
+        self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -219,7 +220,8 @@ class Daemon:
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
         await self._store.begin_run(self.config_hash, events)
-        self._publisher.progress()
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
         instruments: dict[str, tuple[InstrumentConfig, Instrument]] = {}
         for wanted in self.config.instruments:
@@ -379,6 +381,7 @@ class Daemon:
         guards.look_around(self.account_rest.server_offset_ns)
         if account.observe():
             await self._store.save_account(account.state.to_dict())
+        self._watch_store()
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
@@ -386,6 +389,15 @@ class Daemon:
         await self._flush_audit()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
+
+    def _watch_store(self) -> None:
+        """Say so once when the database can no longer be written, and when it can again."""
+        trouble = self._store.trouble
+        if trouble != self._trouble:
+            self._trouble = trouble
+            detail = trouble or "the state database can be written again"
+            self._intake.audit.append(Event("error", {"reason": "state_unwritable", "detail": detail}))
+            self.last_error = f"state_unwritable: {detail}"
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:
