@@ -5,9 +5,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.ready
 SEEDS ?= 300
+CASES ?= 10000
 LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
-.PHONY: setup run test check lock bench sim planted clean
+.PHONY: setup run test check lock bench sim lost planted clean
 
 setup: $(STAMP)
 
@@ -42,6 +43,9 @@ bench: setup  ## figures of this machine
 
 planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
+
+lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
+	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
