@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 import msgspec
 from tests.simulation.plan import Happening
-from tests.simulation.process import Mortal
 
 from gmobot.emulator.protocol.maintenance import Maintenance
 from gmobot.errors import StoreError
@@ -58,11 +57,11 @@ class Acts:
         await self._world.bury()
 
     async def _kill_write(self, what: Happening) -> None:
-        doom = self._life().doom
+        doom = self._world.life().doom
         doom.writes, doom.after_write = int(what.amount), what.what == "after"
 
     async def _kill_request(self, what: Happening) -> None:
-        self._life().doom.request = (what.where, what.what)
+        self._world.life().doom.request = (what.where, what.what)
 
     async def _clock(self, what: Happening) -> None:
         self._world.clock.offset_seconds += what.amount
@@ -117,9 +116,6 @@ class Acts:
         except StoreError:
             if process is None or not process.life.dead:
                 raise
-
-    def _life(self) -> Mortal:
-        return self._world.process.life if self._world.process is not None else Mortal()
 
     async def _trail(self, what: Happening) -> None:
         """The stop is wanted elsewhere: what the strategies here never ask for, until their next bar takes it back."""

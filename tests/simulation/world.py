@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -74,7 +75,11 @@ class World:
         self.program = program
         self.draw = random.Random(f"world:{plan.seed}")
         shared_memory = Path("/dev/shm")
-        self.var = Path(tempfile.mkdtemp(prefix="gmobot-sim-", dir=shared_memory if shared_memory.is_dir() else None))
+        place = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
+        # The same path whenever the seed is played in this process: messages name it, and the log must be the same.
+        self.var = place / f"gmobot-sim-{os.getpid()}" / str(plan.seed)
+        shutil.rmtree(self.var, ignore_errors=True)
+        self.var.mkdir(parents=True)
         self.config = configured(plan, self.var)
         self.clock = DaemonClock(loop)
         self.disk = Disk()
@@ -190,6 +195,10 @@ class World:
             dict(self.watch.protection.longest),
             log,
         )
+
+    def life(self) -> Mortal:
+        """Return the life of the process that runs; of none, one that nobody lives."""
+        return self.process.life if self.process is not None else Mortal()
 
     def _give_up(self) -> None:
         if self.failure is not None:
