@@ -10,7 +10,8 @@ import msgspec
 import pytest
 from tests.live.bench import BTC, Bench, fill
 from tests.live.test_daemon import daemon, in_position, in_world, until
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.config import Config, Environment, InstrumentConfig, Mode
 from gmobot.errors import ConfigError
