@@ -139,6 +139,7 @@ class Daemon:
         self._reconciled = False
         self._doubts = 0
         """How often a comparison became necessary: one that began before proves nothing."""
+        self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -233,7 +234,8 @@ class Daemon:
         if saved.restored_from is not None:
             events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
         await self._store.begin_run(self.config_hash, events)
-        self._publisher.progress()
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
         instruments: dict[str, tuple[InstrumentConfig, Instrument]] = {}
         for wanted in self.config.instruments:
@@ -400,6 +402,7 @@ class Daemon:
         guards.look_around(self.account_rest.server_offset_ns)
         if account.observe():
             await self._store.save_account(account.state.to_dict())
+        self._watch_store()
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
@@ -415,6 +418,15 @@ class Daemon:
             return
         if not await self._store.prune(journal_days=self.config.state.journal_days):
             self._pruned_at = self.clock.monotonic()
+
+    def _watch_store(self) -> None:
+        """Say so once when the database can no longer be written, and when it can again."""
+        trouble = self._store.trouble
+        if trouble != self._trouble:
+            self._trouble = trouble
+            detail = trouble or "the state database can be written again"
+            self._intake.audit.append(Event("error", {"reason": "state_unwritable", "detail": detail}))
+            self.last_error = f"state_unwritable: {detail}"
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:

@@ -356,7 +356,9 @@ class SymbolTrader:
     async def _follow(self, after: After, intent: Intent | None = None) -> bool:
         """Do what a reply asks for. Returns whether to look for the next thing at once."""
         self.reserved = after is After.RESERVED
-        if after is After.EXIT_NOW:
+        if after is After.FIND_OUT:
+            self.wake()
+        elif after is After.EXIT_NOW:
             self._exit_reason = "stop_loss"
             self.wake()
         elif after is After.GONE:

@@ -1,4 +1,4 @@
--- Which record of the emergency journal was merged last; and a backup that was put back, until the next start has told of it.
+-- The number of the last batch that is in this file, whichever way it came; and a backup that was put back, until the next start has told of it.
 CREATE TABLE emergency (id INTEGER PRIMARY KEY CHECK (id = 1), merged INTEGER NOT NULL) STRICT;
 INSERT INTO emergency VALUES (1, 0);
 CREATE TABLE restored (id INTEGER PRIMARY KEY CHECK (id = 1), source TEXT NOT NULL, at_ns INTEGER NOT NULL) STRICT;
