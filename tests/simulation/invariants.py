@@ -121,10 +121,12 @@ def nothing_foreign_touched(ours: Ours, order_id: int) -> None:
 
 
 def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mapping[int, Execution]) -> None:
-    """Compare what is booked with what was executed: each at most once, and exactly as the exchange reports it."""
+    """Compare what is booked with what was executed: each at most once, and exactly as the exchange reports it.
+
+    A negative number is a write-off: what another hand took away, which halts. At the end none may be left over.
+    """
     for number, fill in booked.items():
         if number < 0:
-            # Written off: somebody took it, and no execution tells how. The money says whether that is true.
             continue
         execution = executions.get(number)
         if execution is None:
