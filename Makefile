@@ -45,7 +45,7 @@ planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
 
 lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
-	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
+	$(BIN)/python -m tests.simulation.lost_acts --cases $(CASES)
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
