@@ -49,6 +49,7 @@ _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 2.0
 _TIER_SECONDS = 3_600.0
+_PRUNE_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
 
@@ -123,6 +124,7 @@ class Daemon:
         self._reconciler: Reconciler | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
+        self._pruned_at = float("-inf")
         self._stop = asyncio.Event()
         self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
@@ -218,6 +220,8 @@ class Daemon:
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
+        if saved.restored_from is not None:
+            events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
         await self._store.begin_run(self.config_hash, events)
         self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
@@ -278,6 +282,7 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
+        await self._store.journal([desk.beginning() for desk in self.desks.values()])
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
@@ -384,8 +389,16 @@ class Daemon:
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
+        await self._prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
+
+    async def _prune(self) -> None:
+        """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""
+        if self.clock.monotonic() - self._pruned_at < _PRUNE_SECONDS:
+            return
+        if not await self._store.prune(journal_days=self.config.state.journal_days):
+            self._pruned_at = self.clock.monotonic()
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:

@@ -104,10 +104,14 @@ class Store:
         """Read what the last run left."""
         return await self._read(saved.load)
 
-    async def begin_run(self, config_hash: str, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
-        """Record the start of this run, and what shapes its decisions besides their inputs."""
-        batch = [statements.begin_run(self._run_id, config_hash, self._now()), *self._journaled(rows)]
-        await self._commit([*batch, ("DELETE FROM restored", ())], events, Way.WAIT)
+    async def begin_run(self, config_hash: str, events: Sequence[Event]) -> None:
+        """Record the start of this run; a backup that was put back is told of with it."""
+        batch = [statements.begin_run(self._run_id, config_hash, self._now()), ("DELETE FROM restored", ())]
+        await self._commit(batch, events, Way.WAIT)
+
+    async def journal(self, rows: Sequence[JournalRow], events: Sequence[Event] = ()) -> None:
+        """Journal inputs of the core that have no effect of their own."""
+        await self._commit(self._journaled(rows), events, Way.WAIT)
 
     async def end_run(self, reason: str, events: Sequence[Event]) -> None:
         """Record the clean end of this run."""
@@ -119,21 +123,22 @@ class Store:
 
         def write() -> Intent:
             intent = msgspec.structs.replace(draft, intent_id=self._next_intent)
-            self._write([statements.insert_intent(intent), *self._told([event(intent)])], way)
+            row = JournalRow(kind="request", symbol=intent.symbol, payload=msgspec.json.encode(intent).decode())
+            self._write([statements.insert_intent(intent), *self._journaled([row]), *self._told([event(intent)])], way)
             self._next_intent += 1
             return intent
 
         return await self._worker.run(write)
 
-    async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
+    async def update_intent(self, intent: Intent, events: Sequence[Event]) -> None:
         """Write an intent's new standing."""
-        await self._commit([statements.update_intent(intent), *self._journaled(rows)], events)
+        await self._commit(self._standing(intent), events)
 
     async def book(
         self, fill: Fill, intent: Intent, ledger: Mapping[str, int], account: Mapping[str, int], events: Sequence[Event]
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._fill(fill), statements.update_intent(intent), statements.write_ledger(fill.symbol, ledger)]
+        batch = [*self._fill(fill), *self._standing(intent), statements.write_ledger(fill.symbol, ledger)]
         await self._commit([*batch, *statements.write_account(account)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
@@ -210,6 +215,11 @@ class Store:
     def _journaled(self, rows: Sequence[JournalRow]) -> Batch:
         return statements.insert_journal(rows, self._run_id, self._now())
 
+    def _standing(self, intent: Intent) -> Batch:
+        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
+        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+        return [statements.update_intent(intent), *self._journaled([JournalRow(kind="order", symbol=intent.symbol, payload=payload)])]
+
     def _fill(self, fill: Fill) -> Batch:
         row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
@@ -279,7 +289,7 @@ class Store:
     def _close(self) -> None:
         if self._waiting:
             try:
-                self._tried_ns = 0
+                self._tried_ns = elapsed_ns(self._clock) - _RETRY_NS
                 self._merge([])
             except StoreError as error:
                 log.error("the state database still cannot be written; the emergency journal keeps what matters", error=str(error))

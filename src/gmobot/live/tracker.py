@@ -23,6 +23,8 @@ order never rests: for it one question is both
 as many such as there are unknown intents     acknowledged, in the order they were made
 that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
+a fill on our side by an order that no        still unknown: it may be ours
+question shows yet
 one such, once absence had been concluded     acknowledged, and halted: the exchange took
                                               longer than it was trusted to; another
                                               hand's, where what it filled fits our
@@ -130,6 +132,7 @@ class OrderTracker:
         self._looked: dict[int, int] = {}
         self._unlisted: dict[int, int] = {}
         self._compared: set[int] = set()
+        self._shown: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
 
@@ -234,9 +237,14 @@ class OrderTracker:
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
-            elif self._is_absent(intent, asked_ns):
+            elif self._is_absent(intent, asked_ns) and not self._may_be_hidden(intent):
                 await self._books.conclude_absent(intent)
                 self._changed()
+
+    def _may_be_hidden(self, intent: Intent) -> bool:
+        """Return whether the stream told of a fill that may be this order's, by an order that questions do not show yet."""
+        untold = (waiting for order_id, waiting in self._waiting.items() if not self._has_owner(order_id) and order_id not in self._shown)
+        return any(execution.side is intent.side for waiting in untold for execution in waiting.executions)
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
         """Return whether having found nothing proves that there is nothing.
@@ -308,12 +316,14 @@ class OrderTracker:
 
     async def _strangers(self) -> list[Order]:
         orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
+        self._shown &= self._waiting.keys()
         executions = await self._latest()
         ids = {execution.order_id for execution in executions} | set(self._waiting)
         missing = [order_id for order_id in sorted(ids - set(orders), reverse=True) if not self._has_owner(order_id)]
         for start in range(0, len(missing), _BATCH):
             for order in await self._rest.orders(missing[start : start + _BATCH]):
                 orders[order.order_id] = order
+                self._shown.add(order.order_id)
         for execution in executions:
             await self.on_execution(execution)
         return [order for order in orders.values() if not self._has_owner(order.order_id)]

@@ -29,7 +29,7 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import OrderType, Side
 
 _MOST_ACTIONS_A_TURN = 20
-_UNKNOWN_POLL_SECONDS = 0.5
+_UNKNOWN_POLL_SECONDS = 0.3
 _IDLE_SECONDS = 5.0
 _SETTLE_NS = NS_PER_SECOND
 """An entry that fills in pieces is protected once it is quiet for this long, or ended."""

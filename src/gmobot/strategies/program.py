@@ -111,9 +111,15 @@ class StateMismatchError(ValueError):
 class DecisionCore:
     """One symbol's running core: the program and everything it remembers."""
 
-    def __init__(self, program: Program, settings: Settings) -> None:
+    def __init__(self, program: Program, settings: Settings | Record) -> None:
+        """Make a core that remembers nothing.
+
+        Args:
+            program: What decides.
+            settings: What the engine is told once; a one-element SETTINGS array is taken as it is.
+        """
         self.program = program
-        self._settings = program.settings_record(settings)
+        self.settings_record = program.settings_record(settings) if isinstance(settings, Settings) else settings
         self._engine = np.zeros(1, ENGINE)
         self._state = program.new_state()
         self._shown = np.zeros(1, PRICE_BAR)
@@ -121,6 +127,10 @@ class DecisionCore:
         # Spelling out a layout takes longer than a decision, and it does not change.
         text = f"{program.source_hash} {program.state_dtype}"
         self._layout = hashlib.sha256(text.encode()).digest() + _engine_layout()
+
+    def state_by_name(self) -> dict[str, Any]:
+        """Return what the strategy remembers, by name; what consists of parts as a mapping of its own."""
+        return {name: _plain(self._state[name][0]) for name in self.program.state_dtype.names or ()}
 
     def step(self, bar: Record, account: Record) -> Desired:
         """Decide on one closed bar.
@@ -130,7 +140,7 @@ class DecisionCore:
             account: A one-element ACCOUNT array.
         """
         program = self.program
-        program.step(self._engine, self._state, bar, account, program.params, self._settings, self._shown, self._desired)
+        program.step(self._engine, self._state, bar, account, program.params, self.settings_record, self._shown, self._desired)
         target, stop, take_profit, holding, action, confidence, reasons, status = self._desired[0].item()
         return Desired(
             target=target,
@@ -174,6 +184,13 @@ class DecisionCore:
         former = np.frombuffer(stored[64:engine_end], ENGINE)
         for name in _PLAN:
             self._engine[name] = former[name]
+
+
+def _plain(value: Record | float) -> object:
+    """Return a field of a record as plain Python."""
+    if isinstance(value, np.void):
+        return {name: _plain(value[name]) for name in value.dtype.names or ()}
+    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
 
 
 @lru_cache(maxsize=1)
