@@ -87,7 +87,7 @@ class Emulator:
 class Bot:
     """``gmobot run`` in a process of its own, again and again on one ``var``."""
 
-    def __init__(self, var: Path, url: str, **sections: dict[str, Any]) -> None:
+    def __init__(self, var: Path, url: str, **sections: Any) -> None:
         self.var = var
         self.config = var / "config.yaml"
         self.log = var / "console.log"
