@@ -6,9 +6,11 @@ import time
 from decimal import Decimal
 
 import pytest
-from tests.e2e.processes import BTC, FOREIGN_LOTS, Bot, Emulator, until
+from tests.e2e.processes import BTC, FOREIGN_COINS, Bot, Emulator, until
 
 pytestmark = pytest.mark.e2e
+
+FOREIGN_LOTS = BTC.lots(FOREIGN_COINS)
 
 
 def position(bot: Bot) -> int:

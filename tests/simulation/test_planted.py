@@ -67,7 +67,7 @@ def test_an_order_that_is_sent_blindly_twice(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_an_order_whose_intent_is_written_after_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def not_yet(self: Store, draft: Intent, *_: object) -> Intent:
+    async def not_yet(self: Store, draft: Intent, *_: object, **__: object) -> Intent:
         return msgspec.structs.replace(draft, intent_id=1)
 
     monkeypatch.setattr(Store, "add_intent", not_yet)
@@ -102,9 +102,9 @@ def test_a_fill_that_is_booked_with_another_fee(monkeypatch: pytest.MonkeyPatch)
 def test_a_fill_that_is_booked_twice_into_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     right = SymbolLedger.apply
 
-    def twice(self: SymbolLedger, *args: Any, **kwargs: Any) -> None:
+    def twice(self: SymbolLedger, *args: Any, **kwargs: Any) -> int:
         right(self, *args, **kwargs)
-        right(self, *args, **kwargs)
+        return right(self, *args, **kwargs)
 
     monkeypatch.setattr(SymbolLedger, "apply", twice)
     assert "our ledger = the exchange's" in found(plan())
