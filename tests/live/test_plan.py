@@ -284,6 +284,7 @@ EDGES: list[tuple[str, Situation, Action | None]] = [
     ("one lot is a position", situation(position=1, target=1, stop=90, min_lots=1), protect(1)),
     ("an entry of one lot", situation(target=1, min_lots=1), replace(BUY, lots=1)),
     ("an entry beside a stop for one lot", situation(stop_order(1), position=1, target=5, stop=90, min_lots=1), replace(BUY, lots=4)),
+    ("a limit exit is no stop to be moved", situation(LIMIT_EXIT, position=100, target=100, stop=90), protect(60)),
     ("a stop for one lot stays", situation(stop_order(1), position=1, target=1, stop=90, min_lots=1), None),
     ("a resting entry of the former side goes before a flip", situation(RESTING, position=-50, target=100), Cancel(RESTING)),
     ("a stop of a short that is gone", situation(BUY_STOP, stop=110), Cancel(BUY_STOP)),
