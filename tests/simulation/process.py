@@ -243,10 +243,8 @@ def leave_as_killed(store: Store, var: Path, draw: random.Random) -> None:
 
 def _tear_record(path: Path, draw: random.Random) -> None:
     """Leave half a record behind the last whole one."""
-    records = emergency.read(path)
-    if not path.exists():
-        return
-    with path.open("r+b") as file:
-        end = emergency._records(file.read())[1] if records else 0
-        file.seek(end)
-        file.write(draw.randbytes(draw.randrange(1, 200)))
+    if path.exists():
+        end = emergency.scan(path)[1]
+        with path.open("r+b") as file:
+            file.seek(end)
+            file.write(draw.randbytes(draw.randrange(1, 200)))
