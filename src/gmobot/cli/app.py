@@ -99,6 +99,31 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
 
 @app.command()
+def replay(
+    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or `last`.")] = "last",
+    config: ConfigOption = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Although the strategy has changed since.")] = False,  # noqa: FBT002
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Feed a recorded run to the decision core again. Exit 5 when it decides otherwise."""
+    from gmobot.cli.story import show_replay
+
+    raise typer.Exit(show_replay(config, run, force=force, as_json=as_json))
+
+
+@app.command()
+def explain(
+    order_id: Annotated[int, typer.Argument(metavar="ORDER_ID", help="The exchange's order id, or our intent number.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Tell why an order exists and what became of it."""
+    from gmobot.cli.story import show_explanation
+
+    show_explanation(config, order_id, as_json=as_json)
+
+
+@app.command()
 def pause(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Open no new position until resumed; exits go on."""
     _control(config, "pause")

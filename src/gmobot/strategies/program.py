@@ -21,6 +21,8 @@ from gmobot.core.settings import Settings
 
 Record = NDArray[Any]
 """A one-element structured array."""
+LAYOUT_BYTES = 64
+"""What stands before the records in :meth:`DecisionCore.dump`: fingerprints of their layouts."""
 _PLAN = ("closed_trades", "cooldown", "target", "stop", "take_profit", "max_holding_bars", "held_bars", "leaving")
 
 
@@ -111,9 +113,9 @@ class StateMismatchError(ValueError):
 class DecisionCore:
     """One symbol's running core: the program and everything it remembers."""
 
-    def __init__(self, program: Program, settings: Settings) -> None:
+    def __init__(self, program: Program, settings: Settings | Record) -> None:
         self.program = program
-        self._settings = program.settings_record(settings)
+        self._settings = program.settings_record(settings) if isinstance(settings, Settings) else settings
         self._engine = np.zeros(1, ENGINE)
         self._state = program.new_state()
         self._shown = np.zeros(1, PRICE_BAR)
@@ -148,16 +150,28 @@ class DecisionCore:
         """Return everything remembered, for the database."""
         return self._layout + self._engine.tobytes() + self._state.tobytes()
 
+    def digest(self) -> str:
+        """Return a fingerprint of everything remembered, 16 hex digits."""
+        return hashlib.blake2b(self._engine.tobytes() + self._state.tobytes(), digest_size=8).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the engine was told once, by field."""
+        return plain(self._settings)
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what the strategy remembers, by field: indicators by their own fields, long windows left out."""
+        return plain(self._state)
+
     def load(self, stored: bytes) -> None:
         """Continue from :meth:`dump`.
 
         Raises:
             StateMismatchError: It was written by other code; see :meth:`load_plan`.
         """
-        engine_end = 64 + ENGINE.itemsize
-        if stored[:64] != self._layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
+        engine_end = LAYOUT_BYTES + ENGINE.itemsize
+        if stored[:LAYOUT_BYTES] != self._layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
             raise StateMismatchError(f"the stored state does not belong to this version of {self.program.name}")
-        self._engine = np.frombuffer(stored[64:engine_end], ENGINE).copy()
+        self._engine = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE).copy()
         self._state = np.frombuffer(stored[engine_end:], self.program.state_dtype).copy()
 
     def load_plan(self, stored: bytes) -> None:
@@ -168,12 +182,24 @@ class DecisionCore:
         Raises:
             StateMismatchError: The engine itself remembers other things now.
         """
-        engine_end = 64 + ENGINE.itemsize
-        if stored[32:64] != _engine_layout() or len(stored) < engine_end:
+        engine_end = LAYOUT_BYTES + ENGINE.itemsize
+        if stored[32:LAYOUT_BYTES] != _engine_layout() or len(stored) < engine_end:
             raise StateMismatchError("the stored plan was written by another version of the engine")
-        former = np.frombuffer(stored[64:engine_end], ENGINE)
+        former = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE)
         for name in _PLAN:
             self._engine[name] = former[name]
+
+
+def plain(record: Record) -> dict[str, Any]:
+    """Return a one-element array as numbers by name, nested fields joined by dots; JSON gives them back exactly."""
+    found: dict[str, Any] = {}
+    for name in record.dtype.names or ():
+        value = record[name]
+        if value.dtype.names:
+            found |= {f"{name}.{inner}": number for inner, number in plain(value).items()}
+        elif value.ndim == 1:
+            found[name] = value[0].item()
+    return found
 
 
 @lru_cache(maxsize=1)
