@@ -5,9 +5,10 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 BIN := .venv/bin
 STAMP := .venv/.ready
 SEEDS ?= 300
+CASES ?= 10000
 LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
-.PHONY: setup run test check lock bench sim planted clean
+.PHONY: setup run test check lock bench sim lost planted mutation coverage clean
 
 setup: $(STAMP)
 
@@ -42,6 +43,15 @@ bench: setup  ## figures of this machine
 
 planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
+
+mutation: setup  ## make mutation MUTATION="--file live/plan.py": does the suite notice wrong code where money is handled?
+	$(BIN)/python -m tests.mutation $(MUTATION)
+
+coverage: setup  ## every branch of the code that handles money is run by a test
+	$(BIN)/python -m tests.mutation.coverage
+
+lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
+	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -187,6 +187,12 @@ class Audit(Section):
     retention: int = Field(7, ge=1, le=1_000)
 
 
+class State(Section):
+    """The state database."""
+
+    journal_days: float = Field(30.0, gt=0, le=3_650, description="How long the core's inputs are kept; fills are kept for good")
+
+
 class Paths(Section):
     """Where a run leaves its traces, below one root."""
 
@@ -233,6 +239,7 @@ class Config(Section):
     maintenance: Maintenance = Maintenance()
     health: Health = Health()
     audit: Audit = Audit()
+    state: State = State()
     paths: Paths = Paths()
     backtest: Backtest = Backtest()
 
@@ -249,7 +256,7 @@ class Config(Section):
 
     def hash(self) -> str:
         """Return a short fingerprint of everything that shapes trading, for artifacts and arming."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"paths", "health", "audit"}), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude={"paths", "health", "audit", "state"}), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

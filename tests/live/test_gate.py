@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from tests.live.bench import BTC, PRICE, HandClock, book, limits
 
@@ -66,10 +69,71 @@ def test_a_book_counts_while_it_is_fresh() -> None:
     assert desk.denial(EXIT) == "price_collar"
 
 
+LIMIT = Place(Purpose.ENTRY, Side.BUY, OrderType.LIMIT, 100, PRICE)
+
+
+@pytest.mark.parametrize(
+    ("price", "denied"),
+    [
+        (PRICE, None),
+        (10_200_000, None),
+        (10_200_001, "price_collar"),
+        (9_800_000, None),
+        (9_799_999, "price_collar"),
+    ],
+)
+def test_a_limit_entry_lies_within_the_collar(price: int, denied: str | None) -> None:
+    desk = Desk()
+    assert desk.denial(replace(LIMIT, price=price)) == denied
+    assert desk.denial(replace(LIMIT, purpose=Purpose.EXIT, price=price)) is None, "an exit's limit is the collar itself"
+
+
+def test_a_limit_is_measured_in_yen_not_in_ticks() -> None:
+    desk = Desk()
+    desk.market.instrument = replace(BTC, tick_size=Decimal(5))
+    assert desk.denial(replace(LIMIT, price=PRICE // 5)) is None
+    assert desk.denial(replace(LIMIT, price=PRICE)) == "price_collar"
+
+
+def test_a_limit_entry_needs_a_fresh_book() -> None:
+    desk = Desk()
+    desk.clock.advance(15.0)
+    assert desk.denial(LIMIT) is None
+    desk.clock.advance(0.001)
+    assert desk.denial(LIMIT) == "price_collar"
+    desk = Desk()
+    desk.market.book = None
+    assert desk.denial(LIMIT) == "price_collar"
+
+
+@pytest.mark.parametrize(
+    ("exposure", "most", "denied"),
+    [(500, 500, None), (501, 500, "max_position_size_exceeded"), (501, 0, None), (2, 1, "max_position_size_exceeded")],
+)
+def test_entries_fill_up_to_the_largest_position(exposure: int, most: int, denied: str | None) -> None:
+    desk = Desk()
+    assert desk.gate.denial(ENTRY, desk.market, exposure=exposure, max_lots=most) == denied
+    assert desk.gate.denial(EXIT, desk.market, exposure=exposure, max_lots=most) is None
+
+
+def test_without_a_limit_any_exposure_passes() -> None:
+    desk = Desk()
+    assert desk.gate.denial(ENTRY, desk.market, exposure=1_000_000) is None
+
+
+def test_a_book_of_one_side_has_no_middle_to_be_close_to() -> None:
+    desk = Desk()
+    whole = book()
+    desk.market.on_book(msgspec.structs.replace(whole, bids=()), elapsed_ns(desk.clock))
+    assert desk.market.worst_price(Side.BUY, 100) is not None
+    assert desk.denial(ENTRY) == "price_collar"
+
+
 def test_without_a_book_no_market_order_leaves() -> None:
     desk = Desk()
     desk.market.book = None
     assert desk.denial(EXIT) == "price_collar"
+    assert desk.denial(ENTRY) == "price_collar"
     assert desk.gate.collar_price(desk.market, Side.SELL) == 0
     desk.market.last = PRICE
     assert desk.gate.collar_price(desk.market, Side.SELL) == 9_800_000
@@ -95,6 +159,7 @@ def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
     desk = Desk()
     desk.gate.refused()
     desk.gate.refused()
+    assert desk.denial(ENTRY) is None
     desk.gate.accepted()
     desk.gate.refused()
     desk.gate.refused()
@@ -104,3 +169,6 @@ def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
     assert [desk.denial(place) for place in (ENTRY, EXIT, PROTECT)] == ["reject_circuit_open", None, None]
     desk.gate.reset()
     assert desk.denial(ENTRY) is None
+    desk.gate.refused()
+    desk.gate.refused()
+    assert desk.denial(ENTRY) is None, "the count starts at nothing"

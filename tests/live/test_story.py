@@ -117,6 +117,28 @@ def test_another_account_decides_otherwise(database: Path, program: Program) -> 
     assert any(replay(database, run, Loader(program)).difference is not None for run in runs(database))
 
 
+@pytest.mark.parametrize(("path", "value"), [("$.bar.close", 9_000_000), ("$.account.halted", 7)])
+def test_other_inputs_decide_otherwise(database: Path, program: Program, path: str, value: int) -> None:
+    bar = "SELECT MIN(seq) FROM journal WHERE kind = 'bar' AND json_extract(payload, '$.desired.target') > 0"
+    spoil(database, f"UPDATE journal SET payload = json_set(payload, '{path}', {value}) WHERE seq = ({bar})")
+    assert replay(database, runs(database)[0], Loader(program)).difference is not None
+
+
+def test_another_processor_is_told_and_no_difference(database: Path, program: Program) -> None:
+    spoil(database, "UPDATE journal SET payload = json_set(payload, '$.machine', 'abacus') WHERE kind = 'start'")
+    result = replay(database, "last", Loader(program))
+    assert result.difference is None
+    assert result.notes == ["recorded on another processor: abacus"]
+
+
+def test_an_order_whose_decision_is_no_longer_kept_is_still_explained(database: Path) -> None:
+    spoil(database, "DELETE FROM journal WHERE kind = 'bar'")
+    story = explain(database, orders(database, "entry")[0][1])
+    assert (story.decision, story.indicators) == (None, {})
+    assert story.fills
+    assert "not in the journal any more" in story.missing[0]
+
+
 def test_a_changed_strategy_is_refused_and_forced(database: Path, program: Program) -> None:
     spoil(database, "UPDATE journal SET payload = json_set(payload, '$.program', 'other') WHERE kind = 'start'")
     with pytest.raises(UserError, match="not the code that decided then"):
@@ -150,7 +172,8 @@ def test_an_entry_is_explained_from_its_bar_to_its_fills(database: Path) -> None
     assert {"fast.value", "slow.value"} <= set(story.indicators)
     assert story.desired is not None
     assert story.desired["target"] == story.order["size"]
-    assert [word.kind for word in story.words][:2] == ["request", "reply"]
+    assert [word.kind for word in story.words][:3] == ["request", "reply", "order"]
+    assert story.words[-1].said["state"] == "filled"
     assert story.words[0].said["side"] == "BUY"
     assert story.words[1].said == {"order_id": order_id}
     assert sum(float(fill["size"]) for fill in story.fills) == float(story.order["executed_size"])
@@ -165,7 +188,7 @@ def test_a_stop_that_was_moved_or_cancelled_tells_what_was_asked_and_answered(da
         asked = db.execute("SELECT ref FROM journal WHERE kind = 'request' AND payload LIKE '%\"cancel\"%' ORDER BY seq LIMIT 1").fetchone()
     story = explain(database, asked[0])
     assert story.order["purpose"] == "protect"
-    said = [(word.kind, word.said) for word in story.words]
+    said = [(word.kind, word.said) for word in story.words if word.kind != "order"]
     assert ("request", {"cancel": story.order["order_id"]}) in said
     assert said[said.index(("request", {"cancel": story.order["order_id"]})) + 1][0] == "reply"
 
@@ -191,5 +214,5 @@ async def test_what_is_no_longer_kept_is_said(bench: Bench) -> None:
 
 
 def test_no_database_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match=r"gmobot\.db: there is no state database"):
+    with pytest.raises(UserError, match=r"gmobot\.db: no state database there"):
         explain(tmp_path / "gmobot.db", 1)

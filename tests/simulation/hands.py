@@ -76,17 +76,17 @@ class Hands:
             size = self._exchange.instruments[self._symbol].size(position.free_lots)
             side = "SELL" if position.side == "BUY" else "BUY"
             new = NewOrder(self._symbol, side, "MARKET", "FAK", size, None)
-            with self._by_hand():
+            with self.by_hand():
                 self.close(self._account, new, position.position_id)
 
     def _send(self, side: str, kind: str, tif: str, number: int, price: int | None = None) -> None:
         size = self._exchange.instruments[self._symbol].size_step * 7 * number
         new = NewOrder(self._symbol, side, kind, tif, size, Decimal(price) if price is not None else None)
-        with self._by_hand():
+        with self.by_hand():
             self.place(self._account, new)
 
     @contextlib.contextmanager
-    def _by_hand(self) -> Iterator[None]:
+    def by_hand(self) -> Iterator[None]:
         """The order that is about to be made is the hand's, unless it is refused; its fills come while it is being placed."""
         number = self._exchange._order_id + 1
         self._ours.foreign_orders.add(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -91,7 +92,11 @@ class World:
         self.program = program
         self.draw = random.Random(f"world:{plan.seed}")
         shared_memory = Path("/dev/shm")
-        self.var = Path(tempfile.mkdtemp(prefix="gmobot-sim-", dir=shared_memory if shared_memory.is_dir() else None))
+        place = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
+        # The same path whenever the seed is played in this process: messages name it, and the log must be the same.
+        self.var = place / f"gmobot-sim-{os.getpid()}" / str(plan.seed)
+        shutil.rmtree(self.var, ignore_errors=True)
+        self.var.mkdir(parents=True)
         self.config = _config(plan, self.var)
         self.clock = DaemonClock(loop)
         self.disk = Disk()

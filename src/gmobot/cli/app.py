@@ -17,8 +17,10 @@ app = typer.Typer(
 )
 config_app = typer.Typer(no_args_is_help=True, help="Check and show configuration.")
 audit_app = typer.Typer(no_args_is_help=True, help="The audit log.")
+state_app = typer.Typer(no_args_is_help=True, help="The state database: back up, restore, verify.")
 app.add_typer(config_app, name="config")
 app.add_typer(audit_app, name="audit")
+app.add_typer(state_app, name="state")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="GMOBOT_CONFIG", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -99,31 +101,6 @@ def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -
 
 
 @app.command()
-def replay(
-    run: Annotated[str, typer.Argument(metavar="RUN", help="A run's id, or `last`.")] = "last",
-    config: ConfigOption = DEFAULT_CONFIG,
-    force: Annotated[bool, typer.Option("--force", help="Although the strategy has changed since.")] = False,  # noqa: FBT002
-    as_json: JsonOption = False,  # noqa: FBT002
-) -> None:
-    """Feed a recorded run to the decision core again. Exit 5 when it decides otherwise."""
-    from gmobot.cli.story import show_replay
-
-    raise typer.Exit(show_replay(config, run, force=force, as_json=as_json))
-
-
-@app.command()
-def explain(
-    order_id: Annotated[int, typer.Argument(metavar="ORDER_ID", help="The exchange's order id, or our intent number.")],
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,  # noqa: FBT002
-) -> None:
-    """Tell why an order exists and what became of it."""
-    from gmobot.cli.story import show_explanation
-
-    show_explanation(config, order_id, as_json=as_json)
-
-
-@app.command()
 def pause(config: ConfigOption = DEFAULT_CONFIG) -> None:
     """Open no new position until resumed; exits go on."""
     _control(config, "pause")
@@ -136,8 +113,16 @@ def halt(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
-def flatten(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def flatten(
+    config: ConfigOption = DEFAULT_CONFIG,
+    direct: Annotated[bool, typer.Option("--direct", help="The daemon is dead: close straight at the exchange.")] = False,  # noqa: FBT002
+    seconds: Annotated[float, typer.Option(help="With --direct: how long to try.", min=1, max=3600)] = 60.0,
+) -> None:
     """Halt, then close what the bot owns."""
+    if direct:
+        from gmobot.cli.flatten import flatten_direct
+
+        raise typer.Exit(flatten_direct(config, seconds=seconds))
     _control(config, "flatten")
 
 
@@ -148,6 +133,61 @@ def resume(
 ) -> None:
     """Trade again."""
     _control(config, "resume", acknowledge=acknowledge)
+
+
+@app.command()
+def replay(
+    run: Annotated[str, typer.Argument(help="Id of a run, or `last`.")] = "last",
+    config: ConfigOption = DEFAULT_CONFIG,
+    force: Annotated[bool, typer.Option("--force", help="Even where the strategy has changed since.")] = False,  # noqa: FBT002
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Decide a recorded run again. Exit 0 when every decision is identical, 5 when one differs."""
+    from gmobot.cli.replay import replay_run
+
+    raise typer.Exit(replay_run(config, run, force=force, as_json=as_json))
+
+
+@app.command()
+def explain(
+    order: Annotated[int, typer.Argument(help="The exchange's order id, or our own number of the intent.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,  # noqa: FBT002
+) -> None:
+    """Tell why an order exists and what became of it."""
+    from gmobot.cli.replay import explain_order
+
+    raise typer.Exit(explain_order(config, order, as_json=as_json))
+
+
+@state_app.command("backup")
+def state_backup(
+    to: Annotated[Path | None, typer.Option("--to", help="Where to put it; default is var/state/backups.")] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Copy the database, also while the daemon runs."""
+    from gmobot.cli.state import back_up
+
+    raise typer.Exit(back_up(config, to))
+
+
+@state_app.command("restore")
+def state_restore(
+    source: Annotated[Path, typer.Argument(help="A backup.")],
+    config: ConfigOption = DEFAULT_CONFIG,
+) -> None:
+    """Put a backup back; the daemon must not run, and the next start is halted."""
+    from gmobot.cli.state import restore
+
+    raise typer.Exit(restore(config, source))
+
+
+@state_app.command("verify")
+def state_verify(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Check database and audit log; exit 5 when they do not hold together."""
+    from gmobot.cli.state import verify
+
+    raise typer.Exit(verify(config, as_json=as_json))
 
 
 def _control(config: Path, command: str, *, acknowledge: bool = False) -> None:

@@ -49,6 +49,7 @@ _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 2.0
 _TIER_SECONDS = 3_600.0
+_PRUNE_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
 
@@ -123,11 +124,14 @@ class Daemon:
         self._reconciler: Reconciler | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
+        self._pruned_at = float("-inf")
         self._stop = asyncio.Event()
         self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
+        self._doubts = 0
+        """How often a comparison became necessary: one that began before proves nothing."""
         self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
@@ -219,6 +223,8 @@ class Daemon:
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
+        if saved.restored_from is not None:
+            events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
         await self._store.begin_run(self.config_hash, events)
         with contextlib.suppress(OSError):
             self._publisher.progress()
@@ -387,8 +393,16 @@ class Daemon:
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
+        await self._prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
+
+    async def _prune(self) -> None:
+        """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""
+        if self.clock.monotonic() - self._pruned_at < _PRUNE_SECONDS:
+            return
+        if not await self._store.prune(journal_days=self.config.state.journal_days):
+            self._pruned_at = self.clock.monotonic()
 
     def _watch_store(self) -> None:
         """Say so once when the database can no longer be written, and when it can again."""
@@ -429,9 +443,10 @@ class Daemon:
             except TimeoutError:
                 pass
             self._intake.reconcile.clear()
+            reason = self._doubts
             try:
                 await reconciler.run()
-                self._reconciled = self._started(self.account).state.base_cash is not None
+                self._reconciled = reason == self._doubts and self._started(self.account).state.base_cash is not None
             except VenueError as error:
                 self.last_error = f"reconcile: {error}"
                 log.warning("reconciliation got no answer", error=str(error))
@@ -451,8 +466,9 @@ class Daemon:
                 status = self.supervisor.exchange or ExchangeStatus.OPEN
             was_closed = self.supervisor.maintenance
             self.supervisor.on_exchange(status)
-            if was_closed and not self.supervisor.maintenance:
-                self._intake.reconcile.set()
+            if self.supervisor.maintenance != was_closed:
+                self._compare_first()
+                self._wake_all()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
             self._status_due.clear()
             with contextlib.suppress(TimeoutError):
@@ -487,6 +503,7 @@ class Daemon:
             stopping=self.stopping,
             entry_bar=self._entry_bar(),
             exchange_open=not self.supervisor.maintenance,
+            silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
         )
 
     def _watch_reason(self) -> str | None:
@@ -526,7 +543,17 @@ class Daemon:
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
         await self._started(self.guards).set(Latch.HALT, reason, source="alarm")
 
+    def _compare_first(self) -> None:
+        """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""
+        self._doubts += 1
+        self._reconciled = self._reconciler is None
+        self._intake.reconcile.set()
+
     def _on_monitor(self, status: MonitorStatus, why: str) -> None:
+        if status is not MonitorStatus.ACTIVE:
+            # It may be the exchange that closes: ask it now.
+            self._status_due.set()
+            self._compare_first()
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
 

@@ -82,16 +82,18 @@ class Database:
         self._prepared = False
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            db = self._configured()
+            self._connection = db = self._configured()
             self._migrate(db)
-            trouble = check(db)
+            self._check(db)
         except sqlite3.OperationalError as error:
+            self.close()
             raise UnwritableError(f"{self.path}: {error}") from error
         except (sqlite3.Error, OSError) as error:
+            self.close()
             raise StoreError(f"{self.path}: {error}. {self._way_back(schema.VERSION)}") from error
-        if trouble is not None:
-            raise StoreError(f"{self.path}: {trouble}; nothing was changed. {self._way_back(schema.VERSION)}")
-        self._connection = db
+        except StoreError:
+            self.close()
+            raise
 
     def prepare(self) -> None:
         """Make an opened file ready to be written: number audit events on from the log, bring the log up to date.
@@ -216,8 +218,12 @@ class Database:
             )
         if 0 < version < schema.VERSION:
             backup(self.path, reason=f"before-schema-{schema.VERSION}")
-        for step in schema.STEPS[version:]:
-            db.executescript(f"BEGIN IMMEDIATE;{step.sql}PRAGMA user_version = {step.version};COMMIT;")
+        schema.migrate(db)
+
+    def _check(self, db: sqlite3.Connection) -> None:
+        trouble = check(db)
+        if trouble is not None:
+            raise StoreError(f"{self.path}: {trouble}; nothing was changed. {self._way_back(schema.VERSION)}")
 
     def _way_back(self, version: int) -> str:
         kept = newest_for(self.path, version)

@@ -22,12 +22,12 @@ from gmobot.live.recording import Bar, Start
 
 _BAR = "SELECT seq, run_id, payload FROM journal WHERE ref = ? AND kind = 'bar' AND symbol = ? ORDER BY seq DESC LIMIT 1"
 _START = "SELECT payload FROM journal WHERE kind = 'start' AND symbol = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
-_WORDS = "SELECT at_ns, kind, payload FROM journal WHERE ref = ? AND kind IN ('request', 'reply') ORDER BY seq"
+_WORDS = "SELECT at_ns, kind, payload FROM journal WHERE ref = ? AND kind IN ('request', 'reply', 'order') ORDER BY seq"
 _ACTIONS = {1: "buy", -1: "sell", 0: "hold"}
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that was said to or by the exchange."""
+    """Something that was said to or by the exchange (``request``, ``reply``), or where the order stood then (``order``)."""
 
     at: str
     kind: str
@@ -145,7 +145,9 @@ def _intent(db: sqlite3.Connection, number: int) -> Intent:
 
 def _word(at_ns: int, kind: str, payload: str) -> Word:
     word = json.loads(payload)
-    return Word(at=iso_utc(word.get("at_ns", at_ns)), kind=kind, said=word["said"])
+    if kind == "order":
+        return Word(at=iso_utc(at_ns), kind=kind, said={name: word[name] for name in ("state", "executed_lots", "detail") if word[name]})
+    return Word(at=iso_utc(word["at_ns"]), kind=kind, said=word["said"])
 
 
 def _order(intent: Intent, scale: _Scale) -> dict[str, Any]:
@@ -223,7 +225,7 @@ def _missing(intent: Intent, bar: Bar | None, start: Start | None, words: Sequen
         missing.append("the bar it was decided at is not in the journal any more (state.journal_days)")
     if start is None:
         missing.append("tick and lot of the symbol: prices and sizes are shown in ticks and lots")
-    if not words and intent.decision_id:
+    if intent.decision_id and not any(word.kind == "request" for word in words):
         missing.append("requests and replies are not in the journal any more")
     return missing
 

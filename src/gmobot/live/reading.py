@@ -16,7 +16,7 @@ def reading(database: Path) -> sqlite3.Connection:
         UserError: There is none, it is damaged, or another version's.
     """
     if not database.exists():
-        raise UserError(f"{database}: there is no state database; has a daemon run with this --config?")
+        raise UserError(f"{database}: no state database there; run the daemon first, or pass its --config")
     try:
         db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
         version = int(db.execute("PRAGMA user_version").fetchone()[0])

@@ -7,6 +7,7 @@ transaction of its effect and copied to the log file afterwards, by ``seq``.
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -35,6 +36,17 @@ def _steps() -> tuple[Step, ...]:
             raise RuntimeError(f"migrations/{name}: expected number {position:04d}")
         steps.append(Step(position, rest, files("gmobot.live.migrations").joinpath(name).read_text(encoding="utf-8")))
     return tuple(steps)
+
+
+def migrate(db: sqlite3.Connection) -> None:
+    """Take a database from wherever it stands to today's schema, step by step; a step is taken whole or not at all.
+
+    Raises:
+        sqlite3.Error: A step could not be taken; the database stands before it.
+    """
+    version = int(db.execute("PRAGMA user_version").fetchone()[0])
+    for step in STEPS[version:]:
+        db.executescript(f"BEGIN IMMEDIATE;{step.sql}PRAGMA user_version = {step.version};COMMIT;")
 
 
 STEPS = _steps()

@@ -108,10 +108,10 @@ class Store:
         """Read what the last run left."""
         return await self._read(saved.load)
 
-    async def begin_run(self, config_hash: str, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
-        """Record the start of this run, and what shapes its decisions besides their inputs."""
-        batch = [statements.begin_run(self._run_id, config_hash, self._now()), *self._journaled(rows)]
-        await self._commit([*batch, ("DELETE FROM restored", ())], events, Way.WAIT)
+    async def begin_run(self, config_hash: str, events: Sequence[Event]) -> None:
+        """Record the start of this run; a backup that was put back is told of with it."""
+        batch = [statements.begin_run(self._run_id, config_hash, self._now()), ("DELETE FROM restored", ())]
+        await self._commit(batch, events, Way.WAIT)
 
     async def end_run(self, reason: str, events: Sequence[Event]) -> None:
         """Record the clean end of this run."""
@@ -137,13 +137,13 @@ class Store:
 
     async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
         """Write an intent's new standing."""
-        await self._commit([*self._journaled(rows), statements.update_intent(intent)], events)
+        await self._commit([*self._journaled(rows), *self._standing(intent)], events)
 
     async def book(
         self, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], rows: Sequence[JournalRow] = ()
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._journaled(rows), *self._fill(fill), statements.update_intent(intent)]
+        batch = [*self._journaled(rows), *self._fill(fill), *self._standing(intent)]
         await self._commit([*batch, statements.write_ledger(fill.symbol, ledger)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
@@ -229,6 +229,12 @@ class Store:
     def _commanded(self, text: str) -> Batch:
         return self._journaled([JournalRow(kind="latch", symbol="", payload=msgspec.json.encode(text).decode())])
 
+    def _standing(self, intent: Intent) -> Batch:
+        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
+        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+        row = JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
+        return [statements.update_intent(intent), *self._journaled([row])]
+
     def _fill(self, fill: Fill) -> Batch:
         row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode(), ref=fill.intent_id)
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
@@ -307,7 +313,7 @@ class Store:
     def _close(self) -> None:
         if self._waiting:
             try:
-                self._tried_ns = -_RETRY_NS
+                self._tried_ns = elapsed_ns(self._clock) - _RETRY_NS
                 self._merge([])
             except StoreError as error:
                 log.error("the state database still cannot be written; the emergency journal keeps what matters", error=str(error))

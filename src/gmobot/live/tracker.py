@@ -23,8 +23,12 @@ order never rests: for it one question is both
 as many such as there are unknown intents     acknowledged, in the order they were made
 that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
+a fill on our side by an order that no        still unknown: it may be ours
+question shows yet
 one such, once absence had been concluded     acknowledged, and halted: the exchange took
-                                              longer than it was trusted to
+                                              longer than it was trusted to; another
+                                              hand's, where what it filled fits our
+                                              position no more
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
 a change of price was asked for, and the      amended
@@ -47,10 +51,10 @@ from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument
 from gmobot.live.books import Books, matches
 from gmobot.live.cash import CashBook
-from gmobot.live.intents import Intent, IntentState
+from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, Side, TimeInForce
 
 _BATCH = 10
 """Most ids one query may name."""
@@ -128,6 +132,7 @@ class OrderTracker:
         self._looked: dict[int, int] = {}
         self._unlisted: dict[int, int] = {}
         self._compared: set[int] = set()
+        self._shown: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
 
@@ -232,9 +237,14 @@ class OrderTracker:
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
-            elif self._is_absent(intent, asked_ns):
+            elif not self._may_be_hidden(intent) and self._is_absent(intent, asked_ns):
                 await self._books.conclude_absent(intent)
                 self._changed()
+
+    def _may_be_hidden(self, intent: Intent) -> bool:
+        """Return whether the stream told of a fill that may be this order's, by an order that questions do not show yet."""
+        untold = (waiting for order_id, waiting in self._waiting.items() if not self._has_owner(order_id) and order_id not in self._shown)
+        return any(execution.side is intent.side for waiting in untold for execution in waiting.executions)
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
         """Return whether having found nothing proves that there is nothing.
@@ -292,20 +302,28 @@ class OrderTracker:
                 await self.claim(order_id)
             elif any(self._books.pieces(self._symbol).owns(execution.position_id) for execution in waiting.executions):
                 continue
+            elif order_id not in self._compared and self._books.absent(self._symbol):
+                # Events tell of it and no question has shown it: it may be one whose absence was concluded too early.
+                continue
             elif elapsed_ns(self._clock) - waiting.since_ns > patience_ns:
-                del self._waiting[order_id]
-                await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")
-                for execution in waiting.executions:
-                    await self._cash.foreign_fill(execution)
+                await self._give_away(order_id, "an order or execution that we did not send")
+
+    async def _give_away(self, order_id: int, evidence: str) -> None:
+        waiting = self._waiting.pop(order_id)
+        await self._books.note_foreign(order_id, self._symbol, evidence)
+        for execution in waiting.executions:
+            await self._cash.foreign_fill(execution)
 
     async def _strangers(self) -> list[Order]:
         orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
+        self._shown &= self._waiting.keys()
         executions = await self._latest()
         ids = {execution.order_id for execution in executions} | set(self._waiting)
         missing = [order_id for order_id in sorted(ids - set(orders), reverse=True) if not self._has_owner(order_id)]
         for start in range(0, len(missing), _BATCH):
             for order in await self._rest.orders(missing[start : start + _BATCH]):
                 orders[order.order_id] = order
+                self._shown.add(order.order_id)
         for execution in executions:
             await self.on_execution(execution)
         return [order for order in orders.values() if not self._has_owner(order.order_id)]
@@ -355,13 +373,32 @@ class OrderTracker:
         if not absent or not unseen:
             return
         for order in await self._rest.orders(unseen[:_BATCH]):
-            self._compared.add(order.order_id)
             for intent in absent:
                 if self._looks_like(order, intent) and order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS:
-                    await self._adopt(intent, order)
                     text = f"order {order.order_id} of intent {intent.intent_id} turned up later than venue.visibility_delay_seconds"
-                    await self._alarm("order_outcome_unknown", text)
+                    if self._fits(order, intent):
+                        await self._alarm("order_outcome_unknown", text)
+                        await self._adopt(intent, order)
+                    else:
+                        await self._alarm("order_outcome_unknown", f"{text}, too late to be booked: it counts as another hand's")
+                        await self._disown(order)
                     return
+            self._compared.add(order.order_id)
+
+    def _fits(self, order: Order, intent: Intent) -> bool:
+        """Whether what has filled of a late order can still be ours: what it was to do may have been done anew since."""
+        executed, held = self._instrument.lots(order.executed_size), self._books.position(self._symbol)
+        signed = executed if order.side is Side.BUY else -executed
+        if intent.opens:
+            return held * signed >= 0
+        anew = sum(other.open_lots for other in self._books.open_intents(self._symbol) if other.purpose is Purpose.EXIT)
+        return held * signed <= 0 and executed <= max(0, abs(held) - anew)
+
+    async def _disown(self, order: Order) -> None:
+        """Take back what is left of it, and leave what it did to the cash book: those were not our coins any more."""
+        if not order.status.is_final:
+            await self._rest.cancel_order(order.order_id)
+        await self._give_away(order.order_id, "an order of ours that turned up too late to be booked")
 
     async def _settle_by_id(self, order: Order) -> None:
         intent = self._books.by_order(order.order_id)

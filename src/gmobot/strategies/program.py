@@ -114,8 +114,14 @@ class DecisionCore:
     """One symbol's running core: the program and everything it remembers."""
 
     def __init__(self, program: Program, settings: Settings | Record) -> None:
+        """Make a core that remembers nothing.
+
+        Args:
+            program: What decides.
+            settings: What the engine is told once; a one-element SETTINGS array is taken as it is.
+        """
         self.program = program
-        self._settings = program.settings_record(settings) if isinstance(settings, Settings) else settings
+        self.settings_record = program.settings_record(settings) if isinstance(settings, Settings) else settings
         self._engine = np.zeros(1, ENGINE)
         self._state = program.new_state()
         self._shown = np.zeros(1, PRICE_BAR)
@@ -132,7 +138,7 @@ class DecisionCore:
             account: A one-element ACCOUNT array.
         """
         program = self.program
-        program.step(self._engine, self._state, bar, account, program.params, self._settings, self._shown, self._desired)
+        program.step(self._engine, self._state, bar, account, program.params, self.settings_record, self._shown, self._desired)
         target, stop, take_profit, holding, action, confidence, reasons, status = self._desired[0].item()
         return Desired(
             target=target,
@@ -156,7 +162,7 @@ class DecisionCore:
 
     def settings(self) -> dict[str, Any]:
         """Return what the engine was told once, by field."""
-        return plain(self._settings)
+        return plain(self.settings_record)
 
     def remembered(self) -> dict[str, Any]:
         """Return what the strategy remembers, by field: indicators by their own fields, long windows left out."""

@@ -12,7 +12,7 @@ from gmobot.config import load
 _DIFFERS = 5
 
 
-def show_replay(config: Path, run: str, *, force: bool, as_json: bool) -> int:
+def replay_run(config: Path, run: str, *, force: bool, as_json: bool) -> int:
     """Feed a run to the decision core again; return the exit code.
 
     Raises:
@@ -24,7 +24,7 @@ def show_replay(config: Path, run: str, *, force: bool, as_json: bool) -> int:
     result = replay(_database(config), run, load_strategy, force=force)
     found = result.difference
     if as_json:
-        typer.echo(msgspec.json.encode(result).decode())
+        typer.echo(msgspec.json.encode(msgspec.to_builtins(result) | {"identical": found is None}).decode())
         return 0 if found is None else _DIFFERS
     for note in result.notes:
         typer.echo(note)
@@ -34,14 +34,13 @@ def show_replay(config: Path, run: str, *, force: bool, as_json: bool) -> int:
         return 0
     typer.echo(
         f"differs: run {result.run_id}, {found.symbol}, bar {found.bar_at} (the {result.bars}th), {found.field}: "
-        f"recorded {found.recorded}, now {found.now}",
-        err=True,
+        f"recorded {found.recorded}, now {found.now}"
     )
     return _DIFFERS
 
 
-def show_explanation(config: Path, number: int, *, as_json: bool) -> None:
-    """Print the story of an order.
+def explain_order(config: Path, number: int, *, as_json: bool) -> int:
+    """Print the story of an order; return the exit code.
 
     Raises:
         UserError: No order of ours has this number.
@@ -50,6 +49,7 @@ def show_explanation(config: Path, number: int, *, as_json: bool) -> None:
 
     story = explain(_database(config), number)
     typer.echo(msgspec.json.encode(story).decode() if as_json else "\n".join(lines(story)))
+    return 0
 
 
 def _database(config: Path) -> Path:

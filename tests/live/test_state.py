@@ -1,0 +1,158 @@
+"""The database over its life: steps, refusals, checks, backups, and what is let go."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from tests.live.bench import Bench, HandClock, open_store
+
+from gmobot.errors import StoreError
+from gmobot.live import schema
+from gmobot.live.backups import KEPT, backup, backups, newest_for
+from gmobot.live.integrity import check
+from gmobot.live.records import EngineRow, Event, JournalRow
+
+
+def decided() -> tuple[EngineRow, list[JournalRow], list[Event]]:
+    """Return what one bar leaves behind."""
+    engine = EngineRow(symbol="BTC", program="x", bar_open_ns=1, state=b"", desired="{}")
+    return engine, [JournalRow(kind="bar", symbol="BTC", payload="{}")], []
+
+
+def database(directory: Path) -> Path:
+    return directory / "state" / "gmobot.db"
+
+
+def first_version(directory: Path) -> None:
+    """Leave what the first version of the schema left: a position, its STOP and the fills behind it."""
+    (directory / "state").mkdir(parents=True)
+    with closing(sqlite3.connect(database(directory), isolation_level=None)) as db:
+        db.executescript(f"BEGIN;{schema.STEPS[0].sql}PRAGMA user_version = 1;COMMIT;")
+        db.execute(
+            "INSERT INTO intents (symbol, purpose, side, type, time_in_force, lots, price, decision_id, created_ns, updated_ns, state, "
+            "order_id, executed_lots) VALUES ('BTC', 'entry', 'BUY', 'MARKET', 'IOC', 100, 0, 1, 1, 1, 'filled', 1, 100)"
+        )
+        db.execute(
+            "INSERT INTO intents (symbol, purpose, side, type, time_in_force, lots, price, decision_id, created_ns, updated_ns, state, "
+            "order_id) VALUES ('BTC', 'protect', 'SELL', 'STOP', 'IOC', 100, 9000000, 1, 1, 1, 'working', 2)"
+        )
+        db.execute("INSERT INTO fills VALUES (11, 1, 1, 'BTC', 'BUY', 100, 10000000, 5000000, 1, 1)")
+        ledger = '{"position": 100, "cost_uyen": 10000000000, "cash_uyen": -10005000000, "fees_uyen": 5000000}'
+        db.execute("INSERT INTO ledgers VALUES ('BTC', ?)", (ledger,))
+        db.executemany("INSERT INTO account VALUES (?, ?)", [("base_cash", 10**13), ("peak", 10**13), ("day", 1), ("day_start", 10**13)])
+
+
+async def test_an_upgrade_keeps_an_open_position_and_its_stop_and_leaves_a_backup(tmp_path: Path) -> None:
+    first_version(tmp_path)
+    bench = Bench(tmp_path)
+    await bench.open()
+    assert bench.books.position("BTC") == 100
+    (stop,) = bench.books.open_intents("BTC")
+    assert (stop.order_id, stop.price, stop.settle.value, stop.amending_to) == (2, 9_000_000, "OPEN", 0)
+    await bench.close()
+    (kept,) = backups(database(tmp_path))
+    assert kept.name.startswith("gmobot-schema1-")
+    assert kept.name.endswith(f"-before-schema-{schema.VERSION}.db")
+    with closing(sqlite3.connect(kept)) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (1,)
+        assert db.execute("SELECT position FROM (SELECT json_extract(record, '$.position') AS position FROM ledgers)").fetchone() == (100,)
+
+
+async def test_a_step_that_is_cut_off_leaves_the_version_before_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first_version(tmp_path)
+    broken = (*schema.STEPS[:-1], schema.Step(schema.VERSION, "broken", "CREATE TABLE half (a INTEGER); SELECT nonsense;"))
+    monkeypatch.setattr(schema, "STEPS", broken)
+    with pytest.raises(StoreError):
+        await open_store(tmp_path, HandClock()).open()
+    with closing(sqlite3.connect(database(tmp_path))) as db:
+        assert db.execute("PRAGMA user_version").fetchone() == (schema.VERSION - 1,)
+        assert db.execute("SELECT COUNT(*) FROM sqlite_master WHERE name = 'half'").fetchone() == (0,)
+    monkeypatch.undo()
+    bench = Bench(tmp_path)
+    await bench.open()
+    assert bench.books.position("BTC") == 100
+    await bench.close()
+
+
+async def test_a_newer_file_is_refused_with_the_way_back(bench: Bench) -> None:
+    await bench.open()
+    await bench.close()
+    kept = backup(database(bench.directory), reason="by-hand")
+    with closing(sqlite3.connect(database(bench.directory))) as db:
+        db.execute(f"PRAGMA user_version = {schema.VERSION + 1}")
+    with pytest.raises(StoreError, match=f"newer gmobot .*gmobot state restore {kept}"):
+        await bench.open()
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        ("UPDATE ledgers SET record = json_set(record, '$.position', 99)", "holds 99 lots and its fills add up to 100"),
+        ("UPDATE intents SET executed_lots = 60", "has 60 lots executed and 100 booked"),
+        ("DELETE FROM ledgers", "has 1 fills and no ledger"),
+        ("UPDATE fills SET intent_id = 77", "a row of fills points nowhere"),
+    ],
+)
+async def test_a_database_that_does_not_hold_together_is_refused_and_not_touched(bench: Bench, damage: str, told: str) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.close()
+    with closing(sqlite3.connect(database(bench.directory))) as db:
+        db.execute(damage)
+        db.commit()
+        assert told in str(check(db))
+    with pytest.raises(StoreError, match=f"{told}; nothing was changed. There is no backup"):
+        await bench.open()
+    assert bench.sql("SELECT COUNT(*) FROM fills") == [(1,)]
+
+
+async def test_a_file_with_garbage_in_it_is_refused(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    for number in range(300):
+        await bench.store.save_account({f"filler {number}": number})
+    await bench.close()
+    path = database(bench.directory)
+    content = bytearray(path.read_bytes())
+    content[5_000:60_000] = b"\xff" * 55_000
+    path.write_bytes(content)
+    with pytest.raises(StoreError, match=r"damaged|malformed|file is not a database"):
+        await bench.open()
+
+
+async def test_a_backup_is_made_while_the_daemon_writes_and_old_ones_go(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    for _ in range(KEPT + 2):
+        kept = backup(database(bench.directory), reason="by-hand")
+    assert len(backups(database(bench.directory))) == KEPT
+    assert newest_for(database(bench.directory), schema.VERSION) == kept
+    assert newest_for(database(bench.directory), schema.VERSION - 1) is None
+    with closing(sqlite3.connect(kept)) as db:
+        assert check(db) is None
+        assert db.execute("SELECT lots FROM fills").fetchall() == [(100,)]
+    elsewhere = backup(database(bench.directory), reason="x", to=bench.directory / "far" / "copy.db")
+    assert elsewhere.exists()
+    await bench.close()
+    with pytest.raises(StoreError, match="cannot be backed up"):
+        backup(bench.directory / "no.db", reason="x")
+
+
+async def test_the_journal_is_let_go_in_small_pieces_and_fills_are_kept_for_good(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    for _ in range(450):
+        await bench.store.save_decisions(*decided())
+    bench.clock.advance(86_400.0 * 30 + 1)
+    await bench.store.save_decisions(*decided())
+    gone: list[int] = []
+    while gone[-1:] != [0]:
+        gone.append(await bench.store.prune(journal_days=30.0))
+    assert max(gone) <= 400
+    assert sum(gone) >= 450
+    assert bench.sql("SELECT COUNT(*) FROM journal WHERE kind = 'bar'") == [(1,)]
+    assert bench.sql("SELECT COUNT(*) FROM fills") == [(1,)]
+    await bench.close()

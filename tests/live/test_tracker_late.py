@@ -1,0 +1,188 @@
+"""An order whose absence was concluded, and that turns up all the same: taken back where that can be, and always told."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.emulator.support import virtual
+from tests.live.bench import BTC_JPY, PRICE, SECOND, START_NS, STOP, Bench, fill, order
+
+from gmobot.errors import OutcomeUnknown
+from gmobot.live.intents import Intent, IntentState, Purpose
+from gmobot.venue.models import Execution, Order, OrderRequest, OrderStatus, OrderType, OrderUpdate, Settle, Side
+
+SALE: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
+
+
+async def concluded_absent(bench: Bench, **changes: Any) -> Intent:
+    unknown = await bench.books.unknown(await bench.intend(**changes), "reply lost")
+    return await bench.books.conclude_absent(unknown)
+
+
+async def state_of(bench: Bench, intent: Intent) -> str:
+    return str(bench.sql(f"SELECT state FROM intents WHERE intent_id = {intent.intent_id}")[0][0])
+
+
+def sold(order_id: int = 7, **changes: Any) -> Order:
+    wanted: dict[str, Any] = {"executed": 100, "status": OrderStatus.FILLED, "side": Side.SELL}
+    return order(order_id, **(wanted | changes))
+
+
+async def test_what_turns_up_is_taken_back_and_halts(bench: Bench) -> None:
+    await bench.open()
+    intent = await concluded_absent(bench, **STOP)
+    bench.rest.orders_there = {7: order(7, side=Side.SELL, type=OrderType.STOP, price=Decimal(STOP["price"]))}
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+    assert bench.books.by_order(7) is not None
+    assert await state_of(bench, intent) == "working"
+    assert [(reason, "order 7 of intent 1" in text) for reason, text in bench.alarms] == [("order_outcome_unknown", True)]
+    await bench.close()
+
+
+async def test_it_is_taken_back_after_a_restart_too(bench: Bench) -> None:
+    await bench.open()
+    await concluded_absent(bench)
+    await bench.reopen()
+    bench.rest.orders_there, bench.rest.fills = {7: order(7, executed=100, status=OrderStatus.FILLED)}, [fill(11, 7)]
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+    assert bench.books.position("BTC") == 100
+    assert len(bench.alarms) == 1
+    await bench.close()
+
+
+async def test_another_order_is_nobody_s_that_was_given_up(bench: Bench) -> None:
+    await bench.open()
+    await concluded_absent(bench)
+    longest_after = START_NS + 30 * SECOND
+    bench.rest.orders_there = {7: order(7, size=Decimal("0.00200")), 8: order(8, created_at_ns=longest_after + 1)}
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+    bench.clock.advance(6.0)
+    await bench.tracker.sweep_recent()
+    assert (bench.books.is_foreign(7), bench.books.is_foreign(8), bench.alarms) == (True, True, [])
+    await bench.close()
+
+
+async def test_what_events_tell_of_and_no_question_has_shown_is_not_foreign_yet(bench: Bench) -> None:
+    await bench.open()
+    await concluded_absent(bench)
+    there = order(7)
+    await bench.tracker.on_update(OrderUpdate(order=there))
+    bench.rest.orders_there, bench.rest.invisible = {7: there}, {7}
+    for _ in range(3):
+        bench.clock.advance(6.0)
+        await bench.tracker.claim_forced()
+        await bench.tracker.sweep_recent()
+    assert not bench.books.is_foreign(7)
+    bench.rest.invisible.clear()
+    await bench.tracker.claim_forced()
+    assert bench.books.is_ours(7)
+    assert len(bench.alarms) == 1
+    await bench.close()
+
+
+async def test_coins_that_were_sold_again_meanwhile_were_another_s(bench: Bench) -> None:
+    await bench.open()
+    bench.account.start(10_000_000_000_000, {"BTC": Decimal("0.5")})
+    await bench.owning(100)
+    late = await concluded_absent(bench, **SALE)
+    await bench.acknowledged(order_id=8, **SALE)
+    await bench.tracker.on_execution(fill(81, 8, side=Side.SELL))
+    bench.clock.advance(1.0)
+    again = Execution(
+        **{name: getattr(fill(71, 7, side=Side.SELL), name) for name in Execution.__struct_fields__} | {"at_ns": START_NS + SECOND}
+    )
+    bench.rest.orders_there, bench.rest.fills = {7: sold()}, [again]
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+    assert await state_of(bench, late) == "rejected"
+    assert (bench.books.position("BTC"), bench.books.is_foreign(7)) == (0, True)
+    assert bench.account.state.base_coins["BTC"] == Decimal("0.499")
+    assert [reason for reason, _ in bench.alarms] == ["order_outcome_unknown"]
+    assert bench.rest.cancelled == []
+    await bench.close()
+
+
+async def test_a_second_sale_that_is_on_its_way_leaves_no_room_for_a_late_one(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await concluded_absent(bench, **SALE)
+    await bench.acknowledged(order_id=8, **SALE)
+    bench.rest.orders_there, bench.rest.fills = {7: sold(executed=40, status=OrderStatus.WORKING), 8: sold(8, executed=0)}, []
+    await bench.tracker.on_update(OrderUpdate(order=bench.rest.orders_there[7]))
+    await bench.tracker.claim_forced()
+    assert bench.books.is_foreign(7)
+    assert bench.rest.cancelled == [7], "what is left of it would sell what is not ours"
+    await bench.tracker.on_execution(fill(81, 8, side=Side.SELL))
+    assert bench.books.position("BTC") == 0
+    await bench.close()
+
+
+async def test_a_late_sale_of_what_is_still_held_is_booked(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    late = await concluded_absent(bench, **SALE)
+    bench.rest.orders_there, bench.rest.fills = {7: sold()}, [fill(71, 7, side=Side.SELL)]
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+    assert (bench.books.position("BTC"), await state_of(bench, late)) == (0, "filled")
+    await bench.close()
+
+
+async def test_a_late_entry_beside_the_other_side_is_not_booked(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    await concluded_absent(bench, lots=5)
+    await bench.acknowledged(order_id=8, lots=5, side=Side.SELL)
+    short = Execution(
+        execution_id=81,
+        order_id=8,
+        symbol="BTC_JPY",
+        side=Side.SELL,
+        size=BTC_JPY.size(5),
+        price=Decimal(PRICE),
+        fee_jpy=Decimal(0),
+        realized_pnl_jpy=Decimal(0),
+        at_ns=START_NS,
+        position_id=1,
+    )
+    await bench.tracker.on_execution(short)
+    late = order(7, symbol="BTC_JPY", size=BTC_JPY.size(5), executed_size=BTC_JPY.size(5), status=OrderStatus.FILLED, settle=Settle.OPEN)
+    bench.rest.orders_there = {7: late}
+    await bench.tracker.on_update(OrderUpdate(order=late))
+    await bench.tracker.claim_forced()
+    assert (bench.books.position("BTC_JPY"), bench.books.is_foreign(7)) == (-5, True)
+    assert len(bench.alarms) == 1
+    await bench.close()
+
+
+def test_the_first_question_follows_a_lost_reply_at_once(tmp_path: Path) -> None:
+    async def asked_at() -> float:
+        bench, loop = Bench(tmp_path), asyncio.get_running_loop()
+        await bench.open()
+        first: asyncio.Future[float] = loop.create_future()
+
+        async def lost(_: OrderRequest) -> int:
+            raise OutcomeUnknown("reply lost")
+
+        async def look(symbol: str) -> list[Order]:
+            if not first.done() and bench.books.unresolved():
+                first.set_result(loop.time())
+            return []
+
+        bench.rest.answer, bench.rest.active_orders = lost, look  # type: ignore[method-assign]
+        bench.want(100)
+        running = asyncio.create_task(bench.trader.run())
+        found = await first
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert [intent.state for intent in bench.books.unresolved()] == [IntentState.UNKNOWN]
+        await bench.close()
+        return found
+
+    assert virtual(asked_at) == 0.0
