@@ -14,7 +14,8 @@ import msgspec
 import pytest
 from tests.live.bench import Bench
 from tests.live.test_daemon import daemon, in_position, in_world, ours, restart, until
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.errors import UserError
 from gmobot.live.explain import explain, lines
@@ -172,10 +173,10 @@ def test_an_entry_is_explained_from_its_bar_to_its_fills(database: Path) -> None
     assert {"fast.value", "slow.value"} <= set(story.indicators)
     assert story.desired is not None
     assert story.desired["target"] == story.order["size"]
-    assert [word.kind for word in story.words][:3] == ["request", "reply", "order"]
+    assert [word.kind for word in story.words][:4] == ["request", "order", "reply", "order"]
     assert story.words[-1].said["state"] == "filled"
     assert story.words[0].said["side"] == "BUY"
-    assert story.words[1].said == {"order_id": order_id}
+    assert story.words[2].said == {"order_id": order_id}
     assert sum(float(fill["size"]) for fill in story.fills) == float(story.order["executed_size"])
     assert msgspec.json.decode(msgspec.json.encode(story))["order"]["order_id"] == order_id
     text = "\n".join(lines(story))

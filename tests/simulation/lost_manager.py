@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.lost_cases import FILL_VISIBILITY_SECONDS, REPLY_SECONDS, VISIBILITY_SECONDS, Case
-from tests.simulation.world import INSTRUMENTS
+from tests.simulation.setting import INSTRUMENTS
 
 from gmobot.clock import NS_PER_SECOND, elapsed_ns
 from gmobot.core.instrument import Product

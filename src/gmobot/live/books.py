@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 
 from gmobot.clock import Clock
-from gmobot.core.instrument import Instrument, InstrumentError, to_uyen, to_yen
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError, Product, to_uyen, to_yen
 from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
@@ -100,6 +100,10 @@ class Books:
     def instrument(self, symbol: str) -> Instrument:
         """Return a symbol's arithmetic."""
         return self._symbols[symbol].instrument
+
+    def change_limits(self, symbol: str, instrument: Instrument) -> None:
+        """Keep to other limits of size and other fees from the next order on; the grid is the same."""
+        self._symbols[symbol].instrument = instrument
 
     def ledger(self, symbol: str) -> SymbolLedger:
         """Return a symbol's ledger; read it, never change it."""
@@ -394,8 +398,8 @@ class Books:
                 symbol=intent.symbol,
                 side=execution.side,
                 lots=instrument.lots(execution.size),
-                ticks=instrument.ticks(execution.price),
-                fee_uyen=to_uyen(execution.fee_jpy),
+                ticks=int(execution.price / instrument.tick_size),
+                fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
                 at_ns=execution.at_ns,
                 position_id=execution.position_id,
                 realized_uyen=to_uyen(execution.realized_pnl_jpy),
@@ -455,6 +459,18 @@ class Books:
             "cost_jpy": str(to_yen(ledger.cost_uyen)),
             "closed_trades": ledger.closed_trades,
         }
+
+
+def _off_grid_uyen(execution: Execution, instrument: Instrument) -> int:
+    """Return what a fill between two of our ticks cost beyond the lower one, in micro-yen: the exchange's grid became finer.
+
+    On spot it moves our yen, so it is booked like a fee. On leverage the exchange reports the gain itself.
+    """
+    rest = execution.price % instrument.tick_size
+    if not rest or instrument.product is Product.LEVERAGE:
+        return 0
+    beyond = round(rest * execution.size * UYEN_PER_YEN)
+    return beyond if execution.side is Side.BUY else -beyond
 
 
 def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:

@@ -130,20 +130,20 @@ class Store:
         def write() -> Intent:
             intent = msgspec.structs.replace(draft, intent_id=self._numbered())
             rows = [JournalRow(kind="request", symbol=intent.symbol, payload=request, ref=intent.intent_id)] if request else []
-            self._write([statements.insert_intent(intent), *self._journaled(rows), *self._told([event(intent)])], way)
+            self._write([statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])], way)
             return intent
 
         return await self._worker.run(write)
 
     async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
         """Write an intent's new standing."""
-        await self._commit([*self._journaled(rows), *self._standing(intent)], events)
+        await self._commit([*self._journaled([*rows, _standing(intent)]), statements.update_intent(intent)], events)
 
     async def book(
         self, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], rows: Sequence[JournalRow] = ()
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._journaled(rows), *self._fill(fill), *self._standing(intent)]
+        batch = [*self._journaled([*rows, _standing(intent)]), *self._fill(fill), statements.update_intent(intent)]
         await self._commit([*batch, statements.write_ledger(fill.symbol, ledger)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
@@ -229,12 +229,6 @@ class Store:
     def _commanded(self, text: str) -> Batch:
         return self._journaled([JournalRow(kind="latch", symbol="", payload=msgspec.json.encode(text).decode())])
 
-    def _standing(self, intent: Intent) -> Batch:
-        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
-        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
-        row = JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
-        return [statements.update_intent(intent), *self._journaled([row])]
-
     def _fill(self, fill: Fill) -> Batch:
         row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode(), ref=fill.intent_id)
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
@@ -319,6 +313,13 @@ class Store:
                 log.error("the state database still cannot be written; the emergency journal keeps what matters", error=str(error))
         self._database.close()
         self._journal.close()
+
+
+def _standing(intent: Intent) -> JournalRow:
+    """Return where an order stands from now on, for its story."""
+    names = ("state", "order_id", "executed_lots", "price", "amending_to", "detail")
+    payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+    return JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
 
 
 def _next_intent(db: sqlite3.Connection) -> int:
