@@ -21,6 +21,7 @@ from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
+from gmobot.live.recent import Recent
 from gmobot.live.records import Event, JournalRow
 from gmobot.live.saved import ABSENT, ABSENT_KEPT, Saved
 from gmobot.live.store import Store
@@ -76,9 +77,9 @@ class Books:
         }
         self._intent_of_order: dict[int, Intent] = {}
         self._ended: dict[int, Intent] = {}
-        self._known_orders: set[int] = set(saved.known_orders)
-        self._booked: set[int] = set(saved.known_executions)
-        self._foreign: set[int] = set(saved.foreign_orders)
+        self._known_orders = Recent(saved.known_orders)
+        self._booked = Recent(saved.known_executions)
+        self._foreign = Recent(saved.foreign_orders)
         self._notes: dict[int, list[JournalRow]] = {}
         self.retired_uyen = self._retire(saved.ledgers)
         """What symbols that are traded no longer did to the yen at the exchange."""
