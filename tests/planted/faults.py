@@ -148,9 +148,8 @@ FAULTS = (
     Fault(
         "a foreign order cancelled",
         "src/gmobot/live/tracker.py",
-        '                await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")\n',
-        '                await self._books.note_foreign(order_id, self._symbol, "an order or execution that we did not send")\n'
-        "                await self._rest.cancel_order(order_id)\n",
+        "        waiting = self._waiting.pop(order_id)\n",
+        "        waiting = self._waiting.pop(order_id)\n        await self._rest.cancel_order(order_id)\n",
         ("tests/live/test_tracker.py",),
     ),
     Fault(
@@ -194,6 +193,20 @@ FAULTS = (
         "        return self._books.is_ours(order_id) or self._books.is_foreign(order_id)\n",
         "        return self._books.is_ours(order_id)\n",
         ("tests/live/test_tracker.py",),
+    ),
+    Fault(
+        "coins sold a second time, booked as ours when the first sale turns up",
+        "src/gmobot/live/tracker.py",
+        "                    if self._fits(order, intent):\n",
+        "                    if True:\n",
+        ("tests/live/test_tracker_late.py",),
+    ),
+    Fault(
+        "an order that only events have told of, called foreign",
+        "src/gmobot/live/tracker.py",
+        "            elif order_id not in self._compared and self._books.absent(self._symbol):\n",
+        "            elif False:\n",
+        ("tests/live/test_tracker_late.py",),
     ),
     Fault(
         "a halt forgotten at the restart",
