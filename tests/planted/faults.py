@@ -112,9 +112,8 @@ FAULTS = (
     Fault(
         "the request leaves before the intent is on disk",
         "src/gmobot/live/sender.py",
-        "            intent = await self._books.add(self.draft(place, decision_id))\n",
-        "            import asyncio\n            intent = self.draft(place, decision_id)\n"
-        "            asyncio.ensure_future(self._books.add(intent))\n",
+        "            intent = await self._books.add(draft, request)\n",
+        "            import asyncio\n            intent = draft\n            asyncio.ensure_future(self._books.add(draft, request))\n",
         ("tests/live/test_trader.py",),
     ),
     Fault(
@@ -162,9 +161,9 @@ FAULTS = (
     Fault(
         "an emergency record merged twice",
         "src/gmobot/live/store.py",
-        "        self._waiting = [record for record in records if record[0] > merged]\n",
+        "        self._waiting = [record for record in records if record[0] > applied]\n",
         "        self._waiting = [*records]\n",
-        ("tests/live/test_emergency.py",),
+        ("tests/live/test_emergency.py", "tests/live/test_emergency_disk.py"),
     ),
     Fault(
         "an entry without a record while the database is locked",
