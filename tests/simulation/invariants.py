@@ -179,7 +179,7 @@ class Protection:
             self._seconds = {known: seconds for known, seconds in self._seconds.items() if known is cause}
         seconds = self._seconds[cause] = self._seconds.get(cause, 0.0) + passed
         self.longest[cause] = max(self.longest.get(cause, 0.0), seconds)
-        alive = sum(self._seconds.values()) if cause not in _APART else 0.0
+        alive = sum(seconds for known, seconds in self._seconds.items() if known not in _APART)
         if seconds > BOUNDS[cause] or alive > ALIVE_SECONDS:
             told = ", ".join(f"{known} {seconds:.1f} s" for known, seconds in self._seconds.items())
             raise Violation(f"every position is protected: {holding.lots - holding.covered} of {holding.lots} lots lie open: {told}")

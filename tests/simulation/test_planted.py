@@ -20,6 +20,7 @@ from gmobot.live.intents import Fill, Intent, Latch
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
+from gmobot.venue.models import CloseRequest, OrderRequest
 
 SECONDS = 90.0
 
@@ -55,18 +56,18 @@ def test_without_a_bug_nothing_is_found(product: str) -> None:
 
 
 def test_an_order_that_is_sent_blindly_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = Sender._request
+    right = Sender._post
 
-    async def twice(self: Sender, intent: Intent) -> int:
-        await right(self, intent)
-        return await right(self, intent)
+    async def twice(self: Sender, request: OrderRequest | CloseRequest) -> int:
+        await right(self, request)
+        return await right(self, request)
 
-    monkeypatch.setattr(Sender, "_request", twice)
+    monkeypatch.setattr(Sender, "_post", twice)
     assert "no intent with two live orders" in found(plan())
 
 
 def test_an_order_whose_intent_is_written_after_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def not_yet(self: Store, draft: Intent, _: object) -> Intent:
+    async def not_yet(self: Store, draft: Intent, *_: object, **__: object) -> Intent:
         return msgspec.structs.replace(draft, intent_id=1)
 
     monkeypatch.setattr(Store, "add_intent", not_yet)
@@ -101,9 +102,9 @@ def test_a_fill_that_is_booked_with_another_fee(monkeypatch: pytest.MonkeyPatch)
 def test_a_fill_that_is_booked_twice_into_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
     right = SymbolLedger.apply
 
-    def twice(self: SymbolLedger, *args: Any, **kwargs: Any) -> None:
+    def twice(self: SymbolLedger, *args: Any, **kwargs: Any) -> int:
         right(self, *args, **kwargs)
-        right(self, *args, **kwargs)
+        return right(self, *args, **kwargs)
 
     monkeypatch.setattr(SymbolLedger, "apply", twice)
     assert "our ledger = the exchange's" in found(plan())

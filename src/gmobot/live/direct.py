@@ -24,7 +24,9 @@ from gmobot.live.entry import EntryStyle
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
+from gmobot.live.ownership import claim
 from gmobot.live.records import Event
+from gmobot.live.rules import begin_with
 from gmobot.live.saved import Saved
 from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
@@ -97,6 +99,7 @@ class DirectClose:
             ConfigError: It does not list what we hold.
         """
         saved = await self._store.load()
+        claim(self._config, saved)
         await self._store.begin_run(self._config.hash(), [Event("run_started", {"mode": "flatten", "source": "direct"})])
         told = Event("control_command", {"command": "flatten", "reason": "operator_halt", "source": "direct"})
         await self._store.latch(Latch.HALT, "operator_halt", [told])
@@ -125,7 +128,8 @@ class DirectClose:
         missing = [symbol for symbol in wanted if symbol not in known]
         if missing:
             raise ConfigError(f"the exchange does not list {', '.join(missing)} (any more); close it by hand at the exchange")
-        return {symbol: instrument_of(entry, known[symbol], self._config.venue.fee_rounding) for symbol, entry in wanted.items()}
+        rounding = self._config.venue.fee_rounding
+        return {symbol: instrument_of(entry, begin_with(known[symbol], saved)[0], rounding) for symbol, entry in wanted.items()}
 
     async def _furnish(self, saved: Saved, instruments: Mapping[str, Instrument]) -> tuple[Books, list[_Desk]]:
         books = Books(instruments, self._store, self._clock, saved)

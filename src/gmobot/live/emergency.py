@@ -70,10 +70,11 @@ class EmergencyJournal:
         """Forget everything: the database has it."""
         try:
             self._put(bytes(_HEADER.size), 0)
+            # Whether that is on disk or not, nothing behind it is read any more: what comes next belongs at the beginning.
+            self._end = 0
             os.fdatasync(self._file)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
-        self._end = 0
 
     def close(self) -> None:
         """Let go of the file."""

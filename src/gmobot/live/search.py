@@ -261,7 +261,8 @@ class Search:
                 continue
             for execution in executions:
                 if execution.at_ns > self._account.state.flows_from_ns:
-                    rest = await self._book(rest, self._cash.flow_of(execution))
+                    # Its coins are in no difference: we do not compare them.
+                    rest = Difference((await self._book(rest, self._cash.flow_of(execution))).yen_uyen, rest.coins)
         return rest
 
 

@@ -9,7 +9,7 @@ raise exposure is refused; decisions wait in memory, and after a crash their bar
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -113,36 +113,38 @@ class Store:
         batch = [statements.begin_run(self._run_id, config_hash, self._now()), ("DELETE FROM restored", ())]
         await self._commit(batch, events, Way.WAIT)
 
-    async def journal(self, rows: Sequence[JournalRow], events: Sequence[Event] = ()) -> None:
-        """Journal inputs of the core that have no effect of their own."""
-        await self._commit(self._journaled(rows), events, Way.WAIT)
-
     async def end_run(self, reason: str, events: Sequence[Event]) -> None:
         """Record the clean end of this run."""
         await self._commit([statements.end_run(self._run_id, reason, self._now())], events, Way.WAIT)
 
-    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event]) -> Intent:
-        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one."""
+    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event], *, request: str = "") -> Intent:
+        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one.
+
+        Args:
+            draft: What is meant.
+            event: What the audit log is told of it.
+            request: The request in which it is about to leave, as JSON.
+        """
         way = Way.REFUSE if draft.opens else Way.EMERGENCY
 
         def write() -> Intent:
             intent = msgspec.structs.replace(draft, intent_id=self._numbered())
-            row = JournalRow(kind="request", symbol=intent.symbol, payload=msgspec.json.encode(intent).decode())
-            self._write([statements.insert_intent(intent), *self._journaled([row]), *self._told([event(intent)])], way)
+            rows = [JournalRow(kind="request", symbol=intent.symbol, payload=request, ref=intent.intent_id)] if request else []
+            self._write([statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])], way)
             return intent
 
         return await self._worker.run(write)
 
-    async def update_intent(self, intent: Intent, events: Sequence[Event]) -> None:
+    async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
         """Write an intent's new standing."""
-        await self._commit(self._standing(intent), events)
+        await self._commit([*self._journaled([*rows, _standing(intent)]), statements.update_intent(intent)], events)
 
     async def book(
-        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], account: Mapping[str, int], events: Sequence[Event]
+        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], rows: Sequence[JournalRow] = ()
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._fill(fill), *self._standing(intent), statements.write_ledger(fill.symbol, ledger)]
-        await self._commit([*batch, *statements.write_account(account)], events)
+        batch = [*self._journaled([*rows, _standing(intent)]), *self._fill(fill), statements.update_intent(intent)]
+        await self._commit([*batch, statements.write_ledger(fill.symbol, ledger)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
         """Journal bars with their decisions, and where the core stands after them."""
@@ -187,11 +189,13 @@ class Store:
 
     async def latch(self, name: Latch, reason: str, events: Sequence[Event]) -> None:
         """Set a latch."""
-        await self._commit([statements.set_latch(name, reason, self._now())], events)
+        row = self._commanded(f"{name.value}: {reason}")
+        await self._commit([statements.set_latch(name, reason, self._now()), *row], events)
 
-    async def unlatch(self, names: Iterable[Latch], events: Sequence[Event]) -> None:
+    async def unlatch(self, names: Sequence[Latch], events: Sequence[Event]) -> None:
         """Take latches back."""
-        await self._commit(statements.release_latches(names), events)
+        row = self._commanded(f"released: {', '.join(names)}")
+        await self._commit([*statements.release_latches(names), *row], events)
 
     async def add_foreign(self, order_id: int, symbol: str, event: Event) -> None:
         """Remember an order that is not ours."""
@@ -202,9 +206,18 @@ class Store:
         await self._commit([], events)
 
     async def prune(self, *, journal_days: float) -> int:
-        """Let go of a little of what is too old to be kept. Returns how many rows went; 0 when nothing is left to do."""
+        """Let go of a little of what is too old to be kept. Returns how many rows were looked at; 0 when nothing is left to do."""
         before_ns = self._now() - int(journal_days * 86_400 * NS_PER_SECOND)
-        return await self._worker.run(lambda: 0 if self.trouble else self._database.prune(before_ns))
+
+        def prune() -> int:
+            try:
+                return 0 if self.trouble else self._database.prune(before_ns)
+            except UnwritableError as error:
+                # Nothing is lost by that: whatever must be written finds out for itself.
+                log.warning("nothing could be let go", error=str(error))
+                return 0
+
+        return await self._worker.run(prune)
 
     # --- on the writer --------------------------------------------------------------------------------
 
@@ -222,13 +235,11 @@ class Store:
     def _journaled(self, rows: Sequence[JournalRow]) -> Batch:
         return statements.insert_journal(rows, self._run_id, self._now())
 
-    def _standing(self, intent: Intent) -> Batch:
-        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
-        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
-        return [statements.update_intent(intent), *self._journaled([JournalRow(kind="order", symbol=intent.symbol, payload=payload)])]
+    def _commanded(self, text: str) -> Batch:
+        return self._journaled([JournalRow(kind="latch", symbol="", payload=msgspec.json.encode(text).decode())])
 
     def _fill(self, fill: Fill) -> Batch:
-        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())
+        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode(), ref=fill.intent_id)
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
 
     async def _commit(self, batch: Sequence[statements.Statement], events: Sequence[Event], way: Way = Way.EMERGENCY) -> None:
@@ -311,6 +322,13 @@ class Store:
                 log.error("the state database still cannot be written; the emergency journal keeps what matters", error=str(error))
         self._database.close()
         self._journal.close()
+
+
+def _standing(intent: Intent) -> JournalRow:
+    """Return where an order stands from now on, for its story."""
+    names = ("state", "order_id", "executed_lots", "price", "amending_to", "detail")
+    payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+    return JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
 
 
 def _next_intent(db: sqlite3.Connection) -> int:
