@@ -160,6 +160,29 @@ async def test_a_refused_change_leaves_it_where_it_stood(bench: Bench) -> None:
     await bench.close()
 
 
+@pytest.mark.parametrize("news", ["not_amended", "amended", "working", "cancelled"])
+async def test_news_of_an_order_that_filled_meanwhile_does_not_bring_it_back(bench: Bench, news: str) -> None:
+    await bench.open()
+    await bench.acknowledged(order_id=1, lots=100)
+    await bench.books.book(fill(11, 1, 100))
+    stop = await bench.acknowledged(order_id=2, lots=100, **STOP)
+    asked = await bench.books.amend(stop, PRICE - 50)
+    await bench.books.book(fill(12, 2, 100, side=Side.SELL, price=PRICE - 100))
+    if news == "not_amended":
+        told = await bench.books.not_amended(asked, "ERR-5122: it has ended")
+    elif news == "amended":
+        told = await bench.books.amended(asked, PRICE - 50)
+    elif news == "working":
+        told = await bench.books.working(stop)
+    else:
+        told = await bench.books.end(asked, IntentState.CANCELLED, "late")
+    assert (told.state, told.executed_lots) == (IntentState.FILLED, 100)
+    assert bench.books.open_intents("BTC") == ()
+    await bench.reopen()
+    assert bench.books.open_intents("BTC") == (), "a restart finds it ended, and all of it booked"
+    await bench.close()
+
+
 async def test_somebody_else_s_order_is_noted_once_and_for_good(bench: Bench) -> None:
     await bench.open()
     assert await bench.books.note_foreign(44, "BTC", "seen")

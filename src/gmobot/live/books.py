@@ -264,6 +264,7 @@ class Books:
 
     async def working(self, intent: Intent) -> Intent:
         """It was seen at the exchange."""
+        intent = self._current(intent)
         if intent.state is not IntentState.ACKNOWLEDGED:
             return intent
         changed = self._replace(intent, state=IntentState.WORKING)
@@ -272,6 +273,7 @@ class Books:
 
     async def end(self, intent: Intent, state: IntentState, detail: str) -> Intent:
         """It can no longer fill, and everything that filled is booked."""
+        intent = self._current(intent)
         if intent.state.is_final:
             return intent
         changed = self._replace(intent, state=state, detail=detail)
@@ -423,9 +425,7 @@ class Books:
             self._known_orders.add(intent.order_id)
 
     def _replace(self, intent: Intent, **changes: object) -> Intent:
-        # The caller's copy may be older than a fill that was booked meanwhile.
-        current = self._symbols[intent.symbol].open.get(intent.intent_id, intent)
-        changed = msgspec.structs.replace(current, updated_ns=self._clock.now_ns(), **changes)
+        changed = msgspec.structs.replace(self._current(intent), updated_ns=self._clock.now_ns(), **changes)
         if not changed.state.is_final:
             self._remember(changed)
             return changed
@@ -436,6 +436,11 @@ class Books:
             while len(self._ended) > _ENDED_KEPT:
                 del self._ended[next(iter(self._ended))]
         return changed
+
+    def _current(self, intent: Intent) -> Intent:
+        """Return where an order stands now: the caller's copy may be older than a fill that was booked meanwhile, even its last one."""
+        ended = self._ended.get(intent.order_id) if intent.order_id is not None else None
+        return self._symbols[intent.symbol].open.get(intent.intent_id) or ended or intent
 
     def _fields(self, intent: Intent) -> dict[str, Any]:
         return order_fields(intent, self.instrument(intent.symbol))
