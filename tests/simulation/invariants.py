@@ -175,8 +175,10 @@ class Protection:
                 self._seconds = {}
             return
         cause = state.trouble()
-        if cause in _APART:
-            self._seconds = {known: seconds for known, seconds in self._seconds.items() if known is cause}
+        apart = cause in _APART
+        self._seconds = {
+            known: seconds for known, seconds in self._seconds.items() if (known in _APART) is apart and (known is cause or not apart)
+        }
         seconds = self._seconds[cause] = self._seconds.get(cause, 0.0) + passed
         self.longest[cause] = max(self.longest.get(cause, 0.0), seconds)
         alive = sum(seconds for known, seconds in self._seconds.items() if known not in _APART)
