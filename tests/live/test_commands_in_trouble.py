@@ -7,7 +7,8 @@ from collections.abc import Callable
 
 import pytest
 from tests.live.test_daemon import commands, daemon, entries, guards, in_position, in_world, ours, restart, until
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program

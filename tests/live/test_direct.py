@@ -8,11 +8,12 @@ from decimal import Decimal
 
 import pytest
 from tests.live.test_daemon import commands, daemon, until
-from tests.simulation.invariants import check_end
+from tests.simulation.end import check_end
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
 from tests.simulation.process import leave_as_killed
-from tests.simulation.world import EMA, KEY, PARAMS, SECRET, SWING, World
+from tests.simulation.setting import EMA, KEY, PARAMS, SECRET, SWING
+from tests.simulation.world import World
 
 from gmobot.emulator.engine.exchange import NewOrder
 from gmobot.emulator.memory import MemoryTransport
@@ -52,7 +53,7 @@ def in_world(product: str, script: Script) -> None:
 
     try:
         loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var, world.hands.orders)
+        check_end(world.exchange, world.account, world.ours, world.var)
     finally:
         world.close()
         asyncio.set_event_loop(None)
@@ -67,7 +68,7 @@ async def bury(world: World) -> None:
     process.task.cancel()
     await asyncio.gather(process.task, return_exceptions=True)
     await process.transport.close()
-    world.watch.forget_connection()
+    world.evidence.forget_connection()
     leave_as_killed(process.store, world.var, world.draw)
     world.process = None
 

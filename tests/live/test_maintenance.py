@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Mapping
 
 import pytest
 from tests.live.test_daemon import commands, daemon, guards, until
-from tests.simulation.invariants import check_end
+from tests.simulation.end import check_end
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.emulator.engine.checks import NewOrder, Refusal
 from gmobot.emulator.engine.records import Account, Order
@@ -58,7 +59,7 @@ def rehearse(program: Program, script: Script, *, entry: Mapping[str, str | int]
 
     try:
         loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var, frozenset())
+        check_end(world.exchange, world.account, world.ours, world.var)
     finally:
         world.close()
         asyncio.set_event_loop(None)

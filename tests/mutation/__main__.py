@@ -75,7 +75,7 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
 
     def tell(verdict: Verdict) -> None:
         verdicts.append(verdict)
-        if len(verdicts) % 200 == 0:
+        if len(verdicts) % 100 == 0:
             print(f"{len(verdicts)} of {len(mutants)}, {sum(1 for v in verdicts if not v.by)} survived", file=sys.stderr, flush=True)
 
     def warm() -> list[Verdict]:

@@ -17,7 +17,7 @@ class Trace:
     """What one run of the suite showed.
 
     Attributes:
-        seconds: How long each test that passed took, by its node id.
+        seconds: Processor time of each test that passed, by its node id.
         lines: For each file and line, the tests that ran it; the empty name stands for the import.
         failed: Tests that did not pass; nothing can be measured with them, nor with those that were skipped.
     """
@@ -43,9 +43,9 @@ class Tracer:
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._measure.switch_context(item.nodeid)
-        began = time.perf_counter()
+        began = time.process_time()
         done = yield
-        self.trace.seconds[item.nodeid] = time.perf_counter() - began
+        self.trace.seconds[item.nodeid] = time.process_time() - began
         return done
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:

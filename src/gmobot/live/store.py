@@ -9,7 +9,7 @@ raise exposure is refused; decisions wait in memory, and after a crash their bar
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -121,28 +121,34 @@ class Store:
         """Record the clean end of this run."""
         await self._commit([statements.end_run(self._run_id, reason, self._now())], events, Way.WAIT)
 
-    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event]) -> Intent:
-        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one."""
+    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event], *, request: str = "") -> Intent:
+        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one.
+
+        Args:
+            draft: What is meant.
+            event: What the audit log is told of it.
+            request: The request in which it is about to leave, as JSON.
+        """
         way = Way.REFUSE if draft.opens else Way.EMERGENCY
 
         def write() -> Intent:
             intent = msgspec.structs.replace(draft, intent_id=self._numbered())
-            row = JournalRow(kind="request", symbol=intent.symbol, payload=msgspec.json.encode(intent).decode())
-            self._write([statements.insert_intent(intent), *self._journaled([row]), *self._told([event(intent)])], way)
+            rows = [JournalRow(kind="request", symbol=intent.symbol, payload=request, ref=intent.intent_id)] if request else []
+            self._write([statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])], way)
             return intent
 
         return await self._worker.run(write)
 
-    async def update_intent(self, intent: Intent, events: Sequence[Event]) -> None:
+    async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
         """Write an intent's new standing."""
-        await self._commit(self._standing(intent), events)
+        await self._commit([*self._journaled([*rows, _standing(intent)]), statements.update_intent(intent)], events)
 
     async def book(
-        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], account: Mapping[str, int], events: Sequence[Event]
+        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], rows: Sequence[JournalRow] = ()
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._fill(fill), *self._standing(intent), statements.write_ledger(fill.symbol, ledger)]
-        await self._commit([*batch, *statements.write_account(account)], events)
+        batch = [*self._journaled([*rows, _standing(intent)]), *self._fill(fill), statements.update_intent(intent)]
+        await self._commit([*batch, statements.write_ledger(fill.symbol, ledger)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
         """Journal bars with their decisions, and where the core stands after them."""
@@ -187,11 +193,13 @@ class Store:
 
     async def latch(self, name: Latch, reason: str, events: Sequence[Event]) -> None:
         """Set a latch."""
-        await self._commit([statements.set_latch(name, reason, self._now())], events)
+        row = self._commanded(f"{name.value}: {reason}")
+        await self._commit([statements.set_latch(name, reason, self._now()), *row], events)
 
-    async def unlatch(self, names: Iterable[Latch], events: Sequence[Event]) -> None:
+    async def unlatch(self, names: Sequence[Latch], events: Sequence[Event]) -> None:
         """Take latches back."""
-        await self._commit(statements.release_latches(names), events)
+        row = self._commanded(f"released: {', '.join(names)}")
+        await self._commit([*statements.release_latches(names), *row], events)
 
     async def add_foreign(self, order_id: int, symbol: str, event: Event) -> None:
         """Remember an order that is not ours."""
@@ -222,13 +230,11 @@ class Store:
     def _journaled(self, rows: Sequence[JournalRow]) -> Batch:
         return statements.insert_journal(rows, self._run_id, self._now())
 
-    def _standing(self, intent: Intent) -> Batch:
-        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
-        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
-        return [statements.update_intent(intent), *self._journaled([JournalRow(kind="order", symbol=intent.symbol, payload=payload)])]
+    def _commanded(self, text: str) -> Batch:
+        return self._journaled([JournalRow(kind="latch", symbol="", payload=msgspec.json.encode(text).decode())])
 
     def _fill(self, fill: Fill) -> Batch:
-        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())
+        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode(), ref=fill.intent_id)
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
 
     async def _commit(self, batch: Sequence[statements.Statement], events: Sequence[Event], way: Way = Way.EMERGENCY) -> None:
@@ -311,6 +317,13 @@ class Store:
                 log.error("the state database still cannot be written; the emergency journal keeps what matters", error=str(error))
         self._database.close()
         self._journal.close()
+
+
+def _standing(intent: Intent) -> JournalRow:
+    """Return where an order stands from now on, for its story."""
+    names = ("state", "order_id", "executed_lots", "price", "amending_to", "detail")
+    payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+    return JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
 
 
 def _next_intent(db: sqlite3.Connection) -> int:
