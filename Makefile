@@ -44,15 +44,14 @@ bench: setup  ## figures of this machine
 planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
 
-lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
-	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
-	$(BIN)/python -m tests.simulation.lost_acts --cases $(CASES)
-
 mutation: setup  ## make mutation MUTATION="--file live/plan.py": does the suite notice wrong code where money is handled?
 	$(BIN)/python -m tests.mutation $(MUTATION)
 
 coverage: setup  ## every branch of the code that handles money is run by a test
 	$(BIN)/python -m tests.mutation.coverage
+
+lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
+	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

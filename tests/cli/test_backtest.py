@@ -53,14 +53,6 @@ def test_spot_lists_neither(cli: Cli) -> None:
     assert "losscut" not in told
 
 
-def test_the_daemon_refuses_leverage_in_one_line(cli: Cli) -> None:
-    cli.config = REPO / "configs" / "live.leverage.yaml"
-    refused = cli("run")
-    assert (refused.code, refused.out) == (2, "")
-    assert refused.err.startswith("gmobot: instruments: BTC_JPY is a leverage symbol; ")
-    assert refused.err.count("\n") == 1
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from tests.cli.run_cli import Cli
 from tests.live.test_daemon import in_position, in_world
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.cli.run import instance_lock
 from gmobot.strategies.loader import load

@@ -239,7 +239,8 @@ async def test_a_client_s_own_ping_is_answered() -> None:
 
 async def test_the_emulator_lists_what_only_it_has_and_each_answers() -> None:
     async with served() as (_, client):
-        bodies = {"/faults": {"fault": "event_lost"}, "/speed": {"speed": 2.0}, "/status": {"status": "OPEN"}}
+        bodies: dict[str, dict[str, object]] = {"/faults": {"fault": "event_lost"}, "/speed": {"speed": 2.0}, "/status": {"status": "OPEN"}}
+        bodies |= {"/cash": {"move": "deposit", "amount": 1}, "/orders": {"symbol": "BTC", "side": "BUY", "size": "0.001"}}
         async with client.session.get(f"{client.rest}/emulator/v1") as reply:
             endpoints = (await reply.json())["endpoints"]
         for line, what in endpoints.items():

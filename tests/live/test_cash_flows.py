@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from tests.live.test_daemon import Script, commands, daemon, guards, in_position, in_world, restart, until
-from tests.simulation.world import EMA, FOREIGN_LOTS, PARAMS, World
+from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
+from tests.simulation.world import World
 
 from gmobot.emulator.engine.exchange import NewOrder
 from gmobot.live.account import Account

@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.simulation.invariants import check_end
+from tests.simulation.end import check_end
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
-from tests.simulation.world import EMA, FOREIGN_LOTS, PARAMS, World
+from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
+from tests.simulation.world import World
 
 from gmobot.cli.run import instance_lock
 from gmobot.emulator.engine.exchange import NewOrder
@@ -57,7 +58,7 @@ def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = T
         loop.run_until_complete(live())
         assert world.failure is None, world.failure
         if alone:
-            check_end(world.exchange, world.account, world.ours, world.var, frozenset())
+            check_end(world.exchange, world.account, world.ours, world.var)
     finally:
         world.close()
         asyncio.set_event_loop(None)

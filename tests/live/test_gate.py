@@ -6,6 +6,7 @@ from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from tests.live.bench import BTC, PRICE, HandClock, book, limits
 
@@ -115,6 +116,19 @@ def test_entries_fill_up_to_the_largest_position(exposure: int, most: int, denie
     assert desk.gate.denial(EXIT, desk.market, exposure=exposure, max_lots=most) is None
 
 
+def test_without_a_limit_any_exposure_passes() -> None:
+    desk = Desk()
+    assert desk.gate.denial(ENTRY, desk.market, exposure=1_000_000) is None
+
+
+def test_a_book_of_one_side_has_no_middle_to_be_close_to() -> None:
+    desk = Desk()
+    whole = book()
+    desk.market.on_book(msgspec.structs.replace(whole, bids=()), elapsed_ns(desk.clock))
+    assert desk.market.worst_price(Side.BUY, 100) is not None
+    assert desk.denial(ENTRY) == "price_collar"
+
+
 def test_without_a_book_no_market_order_leaves() -> None:
     desk = Desk()
     desk.market.book = None
@@ -145,6 +159,7 @@ def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
     desk = Desk()
     desk.gate.refused()
     desk.gate.refused()
+    assert desk.denial(ENTRY) is None
     desk.gate.accepted()
     desk.gate.refused()
     desk.gate.refused()

@@ -16,6 +16,7 @@ from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.settings import Settings
 from gmobot.live.guards import Guards
 from gmobot.live.intents import Latch
+from gmobot.live.market import Market
 from gmobot.live.supervisor import Supervisor
 from gmobot.venue.models import ExchangeStatus, Side, StreamNotice
 
@@ -254,6 +255,40 @@ async def test_nothing_opens_while(bench: Bench, plant: Callable[[Guarded], None
     assert guarded.bar() is None
     plant(guarded)
     assert guarded.bar() == reason
+    await bench.close()
+
+
+async def test_on_its_limit_the_clock_and_the_disk_are_still_good(bench: Bench) -> None:
+    guarded = Guarded(bench)
+    guards = await guarded.open()
+    for offset in (2_000_000_000, -2_000_000_000):
+        guards.look_around(offset)
+        assert guarded.bar() is None
+    guards.disk_free_bytes = 1_000
+    assert guarded.bar() is None
+    await bench.close()
+
+
+@pytest.mark.parametrize(
+    ("part", "field", "reason"), [("decisions", "hung", "strategy_timeout"), ("protection", "alarmed", "position_unprotected")]
+)
+async def test_one_symbol_in_trouble_keeps_every_symbol_from_opening(bench: Bench, part: str, field: str, reason: str) -> None:
+    guarded = Guarded(bench)
+    await guarded.open()
+    calm = SimpleNamespace(decisions=SimpleNamespace(hung=False), protection=SimpleNamespace(alarmed=False))
+    guarded.desks = {"ETH": calm, **guarded.desks}
+    assert guarded.bar() is None
+    setattr(getattr(guarded, part), field, True)
+    assert guarded.bar() == reason
+    await bench.close()
+
+
+async def test_a_symbol_without_a_price_does_not_hide_the_others(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    await guarded.open()
+    guarded.desks = {"ETH": SimpleNamespace(market=Market(BTC)), **guarded.desks}
+    bench.market.last = 8_000_000
+    assert await guarded.assess() == (RISK_ABORT, ["max_drawdown_exceeded"])
     await bench.close()
 
 

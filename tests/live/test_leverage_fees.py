@@ -9,10 +9,11 @@ from contextlib import closing
 
 import pytest
 from tests.live.test_daemon import daemon, guards, until
-from tests.simulation.invariants import check_end
+from tests.simulation.end import check_end
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
-from tests.simulation.world import PARAMS, SWING, World
+from tests.simulation.setting import PARAMS, SWING
+from tests.simulation.world import World
 
 from gmobot.emulator.faults import Fault
 from gmobot.live.account import Account
@@ -47,7 +48,7 @@ def over_night(program: Program, script: Callable[[World], Awaitable[None]], **a
 
     try:
         loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var, frozenset())
+        check_end(world.exchange, world.account, world.ours, world.var)
     finally:
         world.close()
         asyncio.set_event_loop(None)

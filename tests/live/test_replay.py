@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from tests.live.test_daemon import commands, in_position, in_world, restart
-from tests.simulation.world import EMA, PARAMS, World
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.errors import DataError
 from gmobot.live.explain import explain
@@ -125,10 +126,10 @@ def test_an_order_s_story_goes_from_its_bar_to_its_fills(database: Path, number:
     assert {"fast", "slow", "heat", "range", "last_fast"} == set(decision["indicators"])
     assert decision["indicators"]["last_fast"] > 0.0
     kinds = [step["kind"] for step in story["steps"]]
-    assert kinds[0] == "request"
-    assert set(kinds[1:]) == {"order"}
-    assert [step["state"] for step in story["steps"]][:2] == ["intent", "acknowledged"]
-    assert story["steps"][-1]["state"] == "filled"
+    assert kinds[:4] == ["request", "order", "reply", "order"]
+    states = [step["says"]["state"] for step in story["steps"] if step["kind"] == "order"]
+    assert (states[:2], states[-1]) == (["intent", "acknowledged"], "filled")
+    assert story["steps"][2]["says"] == {"order_id": entry["order_id"]}
     assert sum(row["lots"] for row in story["fills"]) == entry["executed_lots"]
 
 

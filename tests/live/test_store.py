@@ -69,7 +69,7 @@ async def test_a_transaction_that_fails_keeps_nothing_of_it(bench: Bench) -> Non
     before = told(bench.directory)
     same = bench.books._fill(fill(11, lots=10), ours)
     with pytest.raises(StoreError, match="UNIQUE"):
-        await bench.store.book(same, ours, {"position": 999}, {}, [Event("fill", {})])
+        await bench.store.book(same, ours, {"position": 999}, [Event("fill", {})])
     saved = await bench.store.load()
     assert saved.ledgers["BTC"]["position"] == 10
     assert told(bench.directory) == before

@@ -30,8 +30,6 @@ from tests.mutation.trials import PYTEST, Order, Trials, Verdict, WarmSession, c
 T = TypeVar("T")
 EQUIVALENT = Path(__file__).with_name("equivalent.txt")
 GOAL = 0.85
-_START_SECONDS = 20.0
-"""What a cold child may need before its first test."""
 
 
 def main() -> int:
@@ -39,7 +37,7 @@ def main() -> int:
     options = _options()
     os.chdir(ROOT)
     began = time.monotonic()
-    paths = [path for path in SUBJECTS if not options.file or any(short(path).endswith(name) for name in options.file)]
+    paths = [path for path in SUBJECTS if not options.file or any(name in short(path) for name in options.file)]
     if not paths:
         print(f"--file {options.file}: no such subject; there are {', '.join(short(path) for path in SUBJECTS)}", file=sys.stderr)
         return 2
@@ -74,12 +72,11 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
     """Try every mutant: those of functions in one warm session, the rest each with imports of its own."""
     order = Order(trace)
     verdicts: list[Verdict] = []
-    progress = sys.stderr.isatty()
 
     def tell(verdict: Verdict) -> None:
         verdicts.append(verdict)
-        if progress:
-            print(f"\r{len(verdicts)}/{len(mutants)}, {sum(1 for v in verdicts if not v.by)} survived ", end="", file=sys.stderr)
+        if len(verdicts) % 100 == 0:
+            print(f"{len(verdicts)} of {len(mutants)}, {sum(1 for v in verdicts if not v.by)} survived", file=sys.stderr, flush=True)
 
     def warm() -> list[Verdict]:
         inner: list[Verdict] = []
@@ -97,7 +94,7 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
     by_key = {_key(mutant): mutant for mutant in mutants}
     verdicts[:] = [Verdict(by_key[key], by, seconds) for key, by, seconds in done]
     cold = [mutant for mutant in mutants if not mutant.within]
-    Trials(order, jobs, cold_child(sources), extra=_START_SECONDS).run(cold, tell)
+    Trials(order, jobs, cold_child(sources, order)).run(cold, tell)
     return verdicts
 
 

@@ -14,7 +14,7 @@ ORDER_MANAGER = ("desire", "plan", "entry", "trader", "gate", "sender", "tracker
 RECONCILIATION = ("account", "reconcile", "difference", "search", "flows", "cash")
 RISK = ("guards",)
 LEDGER = ("books", "ledger", "positions")
-STORE = ("store", "schema")
+STORE = ("store", "database", "saved", "records", "statements", "emergency", "schema", "integrity")
 CORE = ("risk", "ledger")
 
 SUBJECTS: tuple[Path, ...] = (

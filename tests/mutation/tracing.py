@@ -17,9 +17,9 @@ class Trace:
     """What one run of the suite showed.
 
     Attributes:
-        seconds: How long each test that passed took, by its node id.
+        seconds: Processor time of each test that passed, by its node id.
         lines: For each file and line, the tests that ran it; the empty name stands for the import.
-        failed: Tests that did not pass; nothing can be measured with them.
+        failed: Tests that did not pass; nothing can be measured with them, nor with those that were skipped.
     """
 
     seconds: dict[str, float] = field(default_factory=dict)
@@ -38,18 +38,27 @@ class Tracer:
     def __init__(self, measure: coverage.Coverage) -> None:
         self.trace = Trace()
         self._measure = measure
+        self._skipped: list[str] = []
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
         self._measure.switch_context(item.nodeid)
-        began = time.perf_counter()
+        began = time.process_time()
         done = yield
-        self.trace.seconds[item.nodeid] = time.perf_counter() - began
+        self.trace.seconds[item.nodeid] = time.process_time() - began
         return done
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        if report.failed or report.skipped:
+        if report.failed:
             self.trace.failed.append(report.nodeid)
+        elif report.skipped:
+            self._skipped.append(report.nodeid)
+
+    def finished(self) -> Trace:
+        """Return the trace, without what did not pass."""
+        for name in (*self.trace.failed, *self._skipped):
+            self.trace.seconds.pop(name, None)
+        return self.trace
 
 
 def measure() -> coverage.Coverage:
@@ -73,6 +82,4 @@ def traced(arguments: list[str]) -> Trace:
     for path in SUBJECTS:
         found = data.contexts_by_lineno(str(path))
         tracer.trace.lines[path] = {line: frozenset(tests) for line, tests in found.items()}
-    for name in tracer.trace.failed:
-        tracer.trace.seconds.pop(name, None)
-    return tracer.trace
+    return tracer.finished()

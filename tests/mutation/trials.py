@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import gc
 import importlib
+import itertools
 import os
 import resource
-import select
 import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,10 +28,11 @@ from tests.mutation.tracing import Trace
 
 SURVIVED, KILLED, UNREACHED = 0, 1, 3
 _MEMORY_MORE = 3 << 30
-_LEAST_SECONDS = 4.0
-_SLACK = 6.0
-"""A child may take this many times as long as its tests took before."""
-_MOST_TESTS = 400
+_CPU_SECONDS, _REAL_SECONDS = 2.0, 20.0
+"""What every test may take, and ``_SLACK`` times what it took before: hanging is noticed also where others use the machine."""
+_SLACK = 10.0
+_MOST_SECONDS = 10.0
+"""Processor time of the tests that are run against one mutant at most, the quick ones first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,6 @@ class _Child:
     mutant: Mutant
     tests: Sequence[str]
     began: float
-    limit: float
     pipe: int
     folder: Path
 
@@ -67,7 +67,9 @@ class Order:
         seconds = self._trace.seconds
         room = f"tests/{mutant.path.parent.name}/"
         found = [test for test in self._trace.tests_of(mutant.path, lines) if test in seconds and test.startswith(room)]
-        return sorted(found, key=lambda test: (-killers.get(test, 0), seconds[test], test))[:_MOST_TESTS]
+        found.sort(key=lambda test: (-killers.get(test, 0), seconds[test], test))
+        total = itertools.accumulate(seconds[test] for test in found)
+        return [test for test, so_far in zip(found, total, strict=True) if so_far <= _MOST_SECONDS]
 
     def learn(self, verdict: Verdict) -> None:
         """Remember who killed."""
@@ -75,9 +77,9 @@ class Order:
             of = self._killers.setdefault((verdict.mutant.path, verdict.mutant.within), {})
             of[verdict.by] = of.get(verdict.by, 0) + 1
 
-    def limit(self, tests: Iterable[str]) -> float:
-        """Return how long a child may take."""
-        return _LEAST_SECONDS + _SLACK * sum(self._trace.seconds[test] for test in tests)
+    def seconds(self, test: str) -> float:
+        """Return how long a test took before."""
+        return self._trace.seconds.get(test, 1.0)
 
 
 class Trials:
@@ -87,8 +89,8 @@ class Trials:
         child: What a child does with a mutant, its tests and a way to name the test that failed; returns the exit status.
     """
 
-    def __init__(self, order: Order, jobs: int, child: Callable[[Mutant, Sequence[str], Callable[[str], None]], int], extra: float = 0.0):
-        self._order, self._jobs, self._child, self._extra = order, jobs, child, extra
+    def __init__(self, order: Order, jobs: int, child: Callable[[Mutant, Sequence[str], Callable[[str], None]], int]):
+        self._order, self._jobs, self._child = order, jobs, child
         self._running: dict[int, _Child] = {}
 
     def run(self, mutants: Iterable[Mutant], tell: Callable[[Verdict], None]) -> None:
@@ -109,13 +111,12 @@ class Trials:
     def _start(self, mutant: Mutant, tests: Sequence[str]) -> None:
         reading, writing = os.pipe()
         folder = Path(tempfile.mkdtemp(prefix="gmobot-mutant-", dir=fast_folder()))
-        limit = self._extra + self._order.limit(tests)
         pid = os.fork()
         if pid == 0:
             os.close(reading)
             if mutant.path.parent.name == "core":  # compiled mutants must not stay in anybody's cache
                 os.environ["GMOBOT_CACHE_DIR"] = os.environ["NUMBA_CACHE_DIR"] = str(folder)
-            _become_a_child(limit)
+            _become_a_child()
             status = KILLED
 
             def say(test: str) -> None:
@@ -128,17 +129,12 @@ class Trials:
             finally:
                 os._exit(status)
         os.close(writing)
-        self._running[pid] = _Child(mutant, tests, time.monotonic(), limit, reading, folder)
+        self._running[pid] = _Child(mutant, tests, time.monotonic(), reading, folder)
 
     def _reap(self, tell: Callable[[Verdict], None]) -> None:
         pid, status = os.waitpid(-1, os.WNOHANG)
         now = time.monotonic()
         if pid == 0:
-            for number, child in self._running.items():
-                if now - child.began > child.limit:
-                    os.kill(number, signal.SIGKILL)
-            pipes = [child.pipe for child in self._running.values()]
-            select.select(pipes, [], [], 0.05)
             time.sleep(0.002)
             return
         child = self._running.pop(pid)
@@ -160,23 +156,33 @@ def fast_folder() -> Path:
     return memory if os.access(memory, os.W_OK) else Path(tempfile.gettempdir())
 
 
-def _become_a_child(limit: float) -> None:
+def _become_a_child() -> None:
     """Be quiet and be mortal."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(nothing, fd)
-    seconds = int(limit) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (seconds, seconds + 5))
     used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
     resource.setrlimit(resource.RLIMIT_AS, (used + _MEMORY_MORE, used + _MEMORY_MORE))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-class FirstFailure:
-    """A pytest plugin that notes the first test that fails."""
+class Watch:
+    """A pytest plugin that notes the first test that fails, and ends the process in a test that hangs."""
 
-    def __init__(self) -> None:
+    def __init__(self, order: Order) -> None:
+        self._order = order
         self.name = ""
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        before = _SLACK * self._order.seconds(item.nodeid)
+        signal.setitimer(signal.ITIMER_PROF, _CPU_SECONDS + before)
+        signal.setitimer(signal.ITIMER_REAL, _REAL_SECONDS + before)
+        try:
+            return (yield)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0.0)
+            signal.setitimer(signal.ITIMER_REAL, 0.0)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.failed and not self.name:
@@ -193,7 +199,7 @@ class WarmSession:
         items = {item.nodeid: item for item in session.items}
         functions = LiveFunctions(list(self._sources))
         sound = {path: source.sound() for path, source in self._sources.items()}
-        failure = FirstFailure()
+        failure = Watch(self._order)
         session.config.pluginmanager.register(failure)
 
         def child(mutant: Mutant, tests: Sequence[str], say: Callable[[str], None]) -> int:
@@ -221,12 +227,12 @@ class Chosen:
         items[:] = sorted((item for item in items if item.nodeid in self._place), key=lambda item: self._place[item.nodeid])
 
 
-def cold_child(sources: dict[Path, Source]) -> Callable[[Mutant, Sequence[str], Callable[[str], None]], int]:
+def cold_child(sources: dict[Path, Source], order: Order) -> Callable[[Mutant, Sequence[str], Callable[[str], None]], int]:
     """Return what a child of a cold parent does."""
 
     def child(mutant: Mutant, tests: Sequence[str], say: Callable[[str], None]) -> int:
         MutatedImport(mutant.path, sources[mutant.path].compiled(mutant)).install()
-        failure = FirstFailure()
+        failure = Watch(order)
         files = sorted({test.partition("::")[0] for test in tests})
         status = pytest.main([*PYTEST, "-x", *files], plugins=[Chosen(tests), failure])
         if status == pytest.ExitCode.OK:

@@ -40,6 +40,7 @@ CONTRACT = {
     "gmobot_clock_skew_seconds": ("gauge", ()),
     "gmobot_disk_free_bytes": ("gauge", ()),
     "gmobot_halted": ("gauge", ()),
+    "gmobot_state_unwritable": ("gauge", ()),
     "gmobot_notifications_total": ("counter", ("outcome",)),
     "gmobot_build_info": ("gauge", ("config_hash", "version")),
 }
@@ -67,7 +68,15 @@ def used() -> Telemetry:
     telemetry.unprotected("stop_refused", 1.5)
     telemetry.notification("sent")
     telemetry.account(equity_jpy=1e7, drawdown=0.01, daily_pnl_jpy=-5.0, positions={"BTC": 0.01})
-    telemetry.surroundings(unknown_orders=1, limit_wait_seconds=0.2, maintenance=True, skew_seconds=-0.1, disk_free_bytes=9, halted=True)
+    telemetry.surroundings(
+        unknown_orders=1,
+        limit_wait_seconds=0.2,
+        maintenance=True,
+        skew_seconds=-0.1,
+        disk_free_bytes=9,
+        halted=True,
+        unwritable=False,
+    )
     return telemetry
 
 

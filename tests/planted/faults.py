@@ -112,9 +112,8 @@ FAULTS = (
     Fault(
         "the request leaves before the intent is on disk",
         "src/gmobot/live/sender.py",
-        "            intent = await self._books.add(self.draft(place, decision_id))\n",
-        "            import asyncio\n            intent = self.draft(place, decision_id)\n"
-        "            asyncio.ensure_future(self._books.add(intent))\n",
+        "            intent = await self._books.add(draft, request)\n",
+        "            import asyncio\n            intent = draft\n            asyncio.ensure_future(self._books.add(draft, request))\n",
         ("tests/live/test_trader.py",),
     ),
     Fault(
@@ -161,9 +160,9 @@ FAULTS = (
     ),
     Fault(
         "an emergency record merged twice",
-        "src/gmobot/live/store.py",
-        "        self._waiting = [record for record in records if record[0] > merged]\n",
-        "        self._waiting = [*records]\n",
+        "src/gmobot/live/database.py",
+        '    return int(db.execute("SELECT merged FROM emergency").fetchone()[0])\n',
+        "    return 0\n",
         ("tests/live/test_emergency.py",),
     ),
     Fault(

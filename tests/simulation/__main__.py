@@ -14,15 +14,18 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from tests.simulation.invariants import BOUNDS, Trouble
 from tests.simulation.plan import QUIET_SECONDS, SECONDS, Plan, drawn, read, written
+from tests.simulation.setting import PARAMS, strategy_of
 from tests.simulation.shrink import shrunk
-from tests.simulation.world import LAST_LOOK_SECONDS, PARAMS, Result, run_plan, strategy_of
+from tests.simulation.world import LAST_LOOK_SECONDS, Result, run_plan
 
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
@@ -91,39 +94,77 @@ def main() -> int:
     return _run(range(options.first, options.first + options.seeds), options.jobs, shrink=not options.no_shrink)
 
 
+@dataclass
+class Tally:
+    """What all seeds showed together."""
+
+    failed: dict[int, str] = field(default_factory=dict)
+    orders: int = 0
+    executions: int = 0
+    kills: int = 0
+    struck: Counter[str] = field(default_factory=Counter)
+    happened: Counter[str] = field(default_factory=Counter)
+    open_seconds: dict[str, float] = field(default_factory=dict)
+
+    def take(self, seed: int, result: Result | None, trouble: str) -> None:
+        """Add a seed."""
+        if result is None:
+            self.failed[seed] = trouble
+            return
+        self.orders, self.executions, self.kills = (
+            self.orders + result.orders,
+            self.executions + result.executions,
+            self.kills + result.kills,
+        )
+        self.struck.update({str(fault): times for fault, times in result.struck.items()})
+        self.happened.update(happening.kind for happening in drawn(seed).happenings if happening.kind != "fault")
+        for cause, seconds in result.open_seconds.items():
+            self.open_seconds[cause] = max(seconds, self.open_seconds.get(cause, 0.0))
+
+    def lines(self) -> list[str]:
+        """Return it for people."""
+        struck = ", ".join(f"{fault} {times}" for fault, times in sorted(self.struck.items()))
+        happened = ", ".join(f"{kind} {times}" for kind, times in sorted(self.happened.items()))
+        longest = ", ".join(
+            f"{cause} {seconds:.1f} of {BOUNDS[Trouble(cause)]:.0f} s" for cause, seconds in sorted(self.open_seconds.items())
+        )
+        return [
+            f"{self.orders} orders, {self.executions} executions, {self.kills} kills",
+            f"{sum(self.struck.values())} faults of {len(self.struck)} kinds: {struck}",
+            f"besides: {happened}",
+            f"longest without protection, by cause: {longest}",
+        ]
+
+
 def _run(seeds: range, jobs: int, *, shrink: bool) -> int:
     for strategy in PARAMS:
         program(strategy)
-    started, failed, struck, orders, executions, kills = time.monotonic(), dict[int, str](), Counter[str](), 0, 0, 0
-    console = Console()
+    started, tally = time.monotonic(), Tally()
+    console = Console(soft_wrap=True)
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"))
     with (
         ProcessPoolExecutor(jobs) as pool,
         Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("seeds", total=len(seeds), failed=0)
-        futures = [pool.submit(one, seed) for seed in seeds]
-        for done, future in enumerate(as_completed(futures), start=1):
+        for done, future in enumerate(as_completed([pool.submit(one, seed) for seed in seeds]), start=1):
             seed, result, trouble = future.result()
-            if result is None:
-                failed[seed] = trouble
-                bar.update(task, failed=len(failed))
-            else:
-                struck.update(result.struck)
-                orders, executions, kills = orders + result.orders, executions + result.executions, kills + result.kills
-            bar.advance(task)
+            tally.take(seed, result, trouble)
+            bar.update(task, advance=1, failed=len(tally.failed))
             if not console.is_terminal and (done % max(1, len(seeds) // 20) == 0 or result is None):
-                console.print(f"{done}/{len(seeds)} seeds, {len(failed)} failed {sorted(failed)}, {time.monotonic() - started:.0f} s")
-    played = (len(seeds) + len([seed for seed in seeds if seed % TWICE_EVERY == 0])) * (SECONDS + QUIET_SECONDS + LAST_LOOK_SECONDS)
-    ratio = played / (time.monotonic() - started)
-    console.print(
-        f"{orders} orders, {executions} executions, {kills} kills, {sum(struck.values())} faults of {len(struck)} kinds: {dict(struck)}"
-    )
-    console.print(f"{ratio:.0f} x real time, {ratio / jobs:.0f} per process")
-    for seed, trouble in sorted(failed.items())[:5]:
-        console.print(explain(seed, trouble) if shrink else f"seed {seed} FAILED\n{trouble}", markup=False)
-    console.print(f"failed seeds: {sorted(failed)}" if failed else "no violation")
-    return 1 if failed else 0
+                spent = time.monotonic() - started
+                console.print(
+                    f"{done}/{len(seeds)} seeds, {len(tally.failed)} failed {sorted(tally.failed)}, {spent:.0f} s", highlight=False
+                )
+    played = len(seeds) + len([seed for seed in seeds if seed % TWICE_EVERY == 0])
+    ratio = played * (SECONDS + QUIET_SECONDS + LAST_LOOK_SECONDS) / (time.monotonic() - started)
+    lines = [*tally.lines(), f"{ratio:.0f} x real time, {ratio / jobs:.0f} per process"]
+    for seed, trouble in sorted(tally.failed.items())[:5]:
+        lines.append(explain(seed, trouble) if shrink else f"seed {seed} FAILED\n{trouble}")
+    lines.append(f"failed seeds: {sorted(tally.failed)}" if tally.failed else "no violation")
+    for line in lines:
+        console.print(line, markup=False, highlight=False)
+    return 1 if tally.failed else 0
 
 
 if __name__ == "__main__":

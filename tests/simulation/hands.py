@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
-from tests.simulation.invariants import Ours
+from tests.simulation.ours import Ours
 
 from gmobot.emulator.engine.checks import NewOrder, Refusal
 from gmobot.emulator.engine.exchange import Exchange
@@ -28,11 +28,8 @@ class Hands:
         exchange.listeners.append(self._on_news)
         self.place = exchange.place
         self.close = exchange.close
-
-    @property
-    def orders(self) -> frozenset[int]:
-        """Orders that a hand placed."""
-        return frozenset(self._ours.foreign_orders)
+        self.change = exchange.change
+        self.cancel = exchange.cancel
 
     def move_cash(self, yen: int) -> None:
         """Bring yen in, or take them out as far as nothing ties them up."""
@@ -59,14 +56,14 @@ class Hands:
     def _cancel_ours(self, number: int) -> None:
         """The bot's order is cancelled under its hands."""
         for order in self._bots()[:number]:
-            self._exchange.cancel(self._account, order.order_id)
+            self.cancel(self._account, order.order_id)
 
     def _move_ours(self, number: int) -> None:
         """The bot's STOP is moved a little further away."""
         for order in self._bots()[:number]:
             if order.price:
                 price = order.price - 1_000 if order.side == "SELL" else order.price + 1_000
-                self._exchange.change(self._account, order.order_id, Decimal(price), None)
+                self.change(self._account, order.order_id, Decimal(price), None)
 
     def _close_ours(self, number: int) -> None:
         """The bot's position is closed by hand, as far as nothing holds it."""

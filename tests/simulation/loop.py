@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import heapq
 import random
 import selectors
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -18,18 +20,10 @@ class DeadlockError(RuntimeError):
     """Nothing is scheduled any more."""
 
 
-class _JumpSelector(selectors.SelectSelector):
-    """Never waits: hands the wanted time-out to the loop's own clock."""
-
-    def __init__(self, advance: Callable[[float], None]) -> None:
-        super().__init__()
-        self._advance = advance
+class _NoSelector(selectors.SelectSelector):
+    """Nothing outside is ever waited for."""
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise DeadlockError("nothing is scheduled")
-        if timeout > 0:
-            self._advance(timeout)
         return []
 
 
@@ -38,29 +32,52 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def __init__(self, seed: int | None = None) -> None:
         self._virtual = 0.0
-        self._shuffle = random.Random(seed) if seed is not None else None
+        self._shuffle = random.Random(seed).shuffle if seed is not None else None
         self.steps = 0
         self.on_step: Callable[[], None] | None = None
-        super().__init__(_JumpSelector(self._advance))
+        super().__init__(_NoSelector())
 
     def time(self) -> float:
         return self._virtual
 
-    def _advance(self, seconds: float) -> None:
-        self._virtual += seconds
-
     def _run_once(self) -> None:
+        """Do what the library's loop does in one turn, except that time jumps to what is due next."""
         ready = self._ready  # type: ignore[attr-defined]
+        self._take_due(ready)
         if self._shuffle is not None and len(ready) > 1:
             # Tasks that become ready in the same moment may run in any order in production, too.
             mixed = list(ready)
-            self._shuffle.shuffle(mixed)
+            self._shuffle(mixed)
             ready.clear()
             ready.extend(mixed)
         self.steps += 1
-        super()._run_once()  # type: ignore[misc]
+        for _ in range(len(ready)):
+            handle = ready.popleft()
+            if not handle._cancelled:
+                handle._run()
         if self.on_step is not None:
             self.on_step()
+
+    def _take_due(self, ready: deque[asyncio.Handle]) -> None:
+        """Move timers that are due to what is ready; if nothing is, time jumps to the next of them."""
+        timers = self._scheduled  # type: ignore[attr-defined]
+        while timers and timers[0]._cancelled:
+            self._forget(timers)
+        if not ready and not self._stopping:  # type: ignore[attr-defined]
+            if not timers:
+                raise DeadlockError("nothing is scheduled")
+            self._virtual = max(self._virtual, timers[0]._when)
+        while timers and timers[0]._when <= self._virtual:
+            timer = self._forget(timers)
+            if not timer._cancelled:
+                ready.append(timer)
+
+    def _forget(self, timers: list[Any]) -> asyncio.TimerHandle:
+        timer: asyncio.TimerHandle = heapq.heappop(timers)
+        timer._scheduled = False  # type: ignore[attr-defined]
+        if timer._cancelled:
+            self._timer_cancelled_count -= 1  # type: ignore[attr-defined]
+        return timer
 
 
 class VirtualClock:

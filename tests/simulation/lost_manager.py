@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.lost_cases import FILL_VISIBILITY_SECONDS, REPLY_SECONDS, VISIBILITY_SECONDS, Case
-from tests.simulation.world import INSTRUMENTS
+from tests.simulation.setting import INSTRUMENTS
 
 from gmobot.clock import NS_PER_SECOND, elapsed_ns
 from gmobot.core.instrument import Product
@@ -34,7 +34,7 @@ from gmobot.live.desire import Desire
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.intents import Intent
 from gmobot.live.market import Market
-from gmobot.live.records import Event
+from gmobot.live.records import Event, JournalRow
 from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.live.trader import Manner, Standing, SymbolTrader
@@ -80,8 +80,8 @@ class WatchedStore(Store):
         self.moved: dict[int, float] = {}
         self._moving: set[int] = set()
 
-    async def update_intent(self, intent: Intent, events: Sequence[Event]) -> None:
-        await super().update_intent(intent, events)
+    async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
+        await super().update_intent(intent, events, rows)
         now, number = self._loop.time(), intent.intent_id
         if intent.state.is_unresolved:
             self.given_up.setdefault(number, now)

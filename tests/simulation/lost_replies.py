@@ -1,288 +1,213 @@
-"""``python -m tests.simulation.lost_replies --cases N``: one reply lost, over every kind of write and every way to lose it.
+"""``python -m tests.simulation.lost_replies --cases N``: replies to every kind of write are lost in every way.
 
-A case is a daemon in full activity whose next write of a kind is struck once: the reply lost before or after the
-exchange took it, a reply that comes too late, a gateway's error page, a busy server. Meanwhile what was accepted
-may stay invisible for a while, and the stream may be silent about it.
-
-* Within the assumed visibility delay every outcome is found out by itself: one order for each intent and one
-  intent for each order, everything booked, nothing halted.
-* Beyond it, and where an order by hand looks exactly like ours, the bot halts and raises the alarm rather than guess.
+In each case there is exactly one live order for what was meant, within the assumed visibility delay; beyond it, and
+where a look-alike of another hand cannot be told apart, the manager is halted with an alarm. No request is ever sent
+twice, and each has its own intent on disk before it leaves. Prints how long it took to find out.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
-import random
-import sqlite3
+import shutil
 import sys
+import tempfile
 import time
-from collections import Counter
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from contextlib import closing
-from dataclasses import dataclass, field
+import traceback
+from collections import defaultdict
+from collections.abc import Iterable
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from decimal import Decimal
+from pathlib import Path
 
-from tests.simulation.__main__ import program
-from tests.simulation.invariants import Violation, check_end
+import structlog
 from tests.simulation.loop import VirtualLoop
-from tests.simulation.plan import Plan
-from tests.simulation.world import World, strategy_of
+from tests.simulation.lost_cases import ACTS, Case, drawn
+from tests.simulation.lost_check import goal, trouble
+from tests.simulation.lost_manager import PRICE, Manager
 
-from gmobot.emulator.engine.checks import NewOrder, Refusal
-from gmobot.emulator.faults import Fault
+from gmobot.emulator.engine.exchange import NewOrder
 
-DELAY_SECONDS = 3.0
-"""What the daemon is told is the longest that an accepted order may stay invisible."""
-REPLY_SECONDS = 2.5
-WARM_SECONDS, STRIKE_SECONDS, AFTER_SECONDS, QUIET_SECONDS = 6.0, 20.0, 12.0, 24.0
-SPOT_WRITES = ("/v1/order", "/v1/order", "/v1/cancelOrder", "/v1/changeOrder")
-LEVERAGE_WRITES = ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder", "/v1/cancelOrder", "/v1/changeOrder")
-TAKEN = (Fault.REPLY_LOST_AFTER, Fault.REPLY_SLOW, Fault.SERVER_ERROR)
-"""Losses of a reply to what the exchange has taken."""
-LOSSES = (*TAKEN, Fault.REPLY_LOST_BEFORE, Fault.SERVER_ERROR_BEFORE, Fault.SERVER_BUSY)
+CALM_SECONDS = 20.0
+"""After everything was to be seen: long enough to find out twice."""
+CALMEST_SECONDS = 15.0
+GRACE_SECONDS = 2.0
+_LEAVING = ("exit_market", "exit_limit", "close_market", "close_limit", "bulk_market", "bulk_limit", "cancel_entry")
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
-    """One way to lose one reply.
-
-    Attributes:
-        hidden_seconds: How long what was accepted stays invisible to questions.
-        silent: Whether the stream tells nothing about it.
-        twin: Whether a hand places the same order at the same moment.
-    """
-
-    number: int
-    product: str
-    entry: str
-    path: str
-    loss: Fault
-    hidden_seconds: float
-    silent: bool
-    twin: bool
-
-    @classmethod
-    def drawn(cls, number: int) -> Case:
-        """Draw a case."""
-        draw = random.Random(f"lost:{number}")
-        product = draw.choice(("spot", "leverage"))
-        path = draw.choice(SPOT_WRITES if product == "spot" else LEVERAGE_WRITES)
-        beyond = draw.random() < 0.1
-        hidden = draw.uniform(6.0, 12.0) if beyond else draw.choice((0.0, 0.0, 1.0, 2.9))
-        entry = draw.choice(("market", "marketable_limit", "passive_limit"))
-        twin = draw.random() < 0.1 and not beyond and path == "/v1/order"
-        # Of an order that never arrived, the hand's would be the only one: no evidence could tell them apart.
-        loss = draw.choice(TAKEN if twin else LOSSES)
-        return cls(number, product, entry, path, loss, hidden, draw.random() < 0.3, twin)
-
-
-@dataclass
-class Outcome:
+class Found:
     """What came of a case.
 
     Attributes:
-        struck: Whether the write happened at all.
-        halted: Why it halted, ``None`` when it did not.
-        resolved_seconds: From when a reply was given up until its outcome was known, for each.
-        kind: What was struck, in words.
+        seconds: From when a reply was given up until its outcome was known; ``None`` where a person must decide, or the
+            exchange did not keep to the assumed delay.
+        trouble: What should not have been; empty when all is well.
     """
 
-    number: int
-    struck: bool = False
-    halted: str | None = None
-    resolved_seconds: list[float] = field(default_factory=list)
-    kind: str = ""
-    trouble: str = ""
+    case: Case
+    halted: bool
+    seconds: float | None
+    trouble: str
 
 
-class Trial(World):
-    """A world in which one reply is lost."""
-
-    def __init__(self, case: Case, loop: VirtualLoop) -> None:
-        plan = Plan(
-            seed=case.number,
-            product=case.product,
-            assumptions={"visibility_seconds": case.hidden_seconds},
-            entry={"method": case.entry, "rest_seconds": 4.0},
-            happenings=(),
-        )
-        super().__init__(plan, program(strategy_of(plan)), loop)
-        self.case = case
-        self.outcome = Outcome(case.number)
-        self._unknown_since: dict[int, float] = {}
-        self._struck_kinds: list[str] = []
-        self._twin_due = False
-
-    def alive(self) -> bool:
-        """Whether a daemon runs that was not halted: where it called a person, the rest is theirs."""
-        guards = self.process.daemon.guards if self.process is not None else None
-        return super().alive() and guards is not None and not guards.halted
-
-    def check(self) -> None:
-        """Measure how long outcomes stay unknown, besides the invariants that a delay as assumed keeps."""
-        if self.case.hidden_seconds <= DELAY_SECONDS:
-            super().check()
-        books = self.process.daemon.books if self.process is not None else None
-        if books is None:
-            return
-        now = {intent.intent_id for intent in books.unresolved(self.symbol) if intent.unknown_since_ns}
-        for number in now - self._unknown_since.keys():
-            self._unknown_since[number] = self.loop.time()
-        for number in self._unknown_since.keys() - now:
-            self.outcome.resolved_seconds.append(self.loop.time() - self._unknown_since.pop(number))
-
-    async def trial(self) -> Outcome:
-        """Play the case."""
-        case, faults = self.case, self.api.faults
-        self.exchange.start()
-        running = asyncio.create_task(self.api.run())
-        self.loop.on_step = self.check
-        self._start()
-        await self._sleep_until(WARM_SECONDS)
-        if case.silent:
-            faults.arm(Fault.EVENT_LOST, where="*Events", times=None)
-        faults.arm(case.loss, where=case.path, times=1, seconds=REPLY_SECONDS + 1.0 if case.loss is Fault.REPLY_SLOW else None)
-        await self._until_struck()
-        if self.outcome.struck:
-            if case.twin:
-                self._place_twin()
-            await self._sleep_until(self.loop.time() + AFTER_SECONDS + case.hidden_seconds)
-            faults.disarm()
-            await self._sleep_until(self.loop.time() + QUIET_SECONDS)
-        self._judge_halt()
-        await self._stop()
-        if self.failure is None:
-            self._one_order_each()
-        self.loop.on_step = None
-        await self._look_again()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-        if self.failure is not None:
-            raise self.failure
-        if self.outcome.struck and self.outcome.halted is None:
-            check_end(self.exchange, self.account, self.ours, self.var, self.hands.orders)
-        return self.outcome
-
-    async def _until_struck(self) -> None:
-        name = self.case.loss.value
-        give_up = self.loop.time() + STRIKE_SECONDS
-        while self.loop.time() < give_up and self.failure is None:
-            if self.case.path == "/v1/changeOrder":
-                self.hands.act("move_ours", 1)
-            for _ in range(100):
-                await asyncio.sleep(0.01)
-                if self.api.faults.struck.get(name):
-                    self.outcome.struck = True
-                    return
-
-    def _place_twin(self) -> None:
-        """A hand sends the same order, within the same breath."""
-        books = self.process.daemon.books if self.process is not None else None
-        sent = [i for i in books.open_intents(self.symbol) if i.order_id is None] if books is not None else []
-        if not sent:
-            return
-        instrument = self.exchange.instruments[self.symbol]
-        intent = sent[-1]
-        tif = {"GTC": "FAS", "IOC": "FAK", "POST_ONLY": "SOK"}[intent.time_in_force.value]
-        price = instrument.price(intent.price) if intent.price else None
-        new = NewOrder(self.symbol, intent.side.value, intent.type.value, tif, instrument.size(intent.lots), price)
-        self.watch.excess_lots += intent.lots
-        try:
-            with self.hands.by_hand():
-                self.hands.place(self.account, new)
-        except Refusal:
-            return
-        self._twin_due = True
-
-    def _judge_halt(self) -> None:
-        guards = self.process.daemon.guards if self.process is not None else None
-        reason = guards.halt_reason if guards is not None else None
-        self.outcome.halted = reason
-        may_halt = self._twin_due or self.case.hidden_seconds > DELAY_SECONDS
-        if reason is not None and not may_halt:
-            raise Violation(f"halted ({reason}) within the visibility delay")
-
-    def _one_order_each(self) -> None:
-        with closing(sqlite3.connect(self.var / "state" / "gmobot.db")) as db:
-            owners = Counter(row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL"))
-            unknown = db.execute("SELECT COUNT(*) FROM intents WHERE state IN ('intent', 'unknown')").fetchone()[0]
-        if any(count > 1 for count in owners.values()):
-            raise Violation("an order has two intents")
-        if unknown and self.outcome.halted is None:
-            raise Violation(f"{unknown} outcomes are unknown and nobody was called")
-        strays = [n for n in self.account.orders if n not in owners and n not in self.hands.orders and self.account.orders[n].executed]
-        if strays and self.outcome.halted is None:
-            raise Violation(f"orders {strays} are nobody's and nobody was called")
-
-
-def play(number: int) -> Outcome:
-    """Play one case on a loop of its own."""
-    loop = VirtualLoop(number)
-    asyncio.set_event_loop(loop)
-    trial = Trial(Case.drawn(number), loop)
+async def play(manager: Manager) -> Found:
+    """Lose a reply and see what comes of it."""
+    case, does = manager.case, manager.case.does
+    await manager.open()
     try:
-        return loop.run_until_complete(trial.trial())
-    except Violation as violation:
-        trial.outcome.trouble = f"{trial.case}: {violation}"
-        return trial.outcome
+        target = goal(manager)
+        await _prepare(manager, target)
+        if case.hand and case.hand_at < 0:
+            manager.by_other_hand(_look_alike(manager))
+            await asyncio.sleep(-case.hand_at)
+        elif case.hand:
+            manager.loop.call_later(case.hand_at, lambda: manager.by_other_hand(_look_alike(manager)))
+        _arm(manager)
+        wanted = 0 if case.act in _LEAVING else target
+        stop = _stop(manager, does.stop[1])
+        manager.want(wanted, stop=stop)
+        await asyncio.sleep(case.unseen + CALM_SECONDS)
+        manager.api.faults.disarm()
+        manager.transport.armed = 0
+        manager.quote()
+        if case.follows:
+            wanted = -wanted if case.follows == "turn" else wanted
+            manager.want(wanted, stop=stop)
+        await asyncio.sleep(CALMEST_SECONDS)
+        return Found(case, bool(manager.alarms), _seconds(manager), trouble(manager, wanted, stop))
     finally:
-        loop.on_step = None
-        trial.close()
-        pending = asyncio.all_tasks(loop)
-        for task in pending:
-            task.cancel()
-        if pending:
-            loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
+        await manager.close()
+
+
+async def _prepare(manager: Manager, target: int) -> None:
+    does = manager.case.does
+    if does.holds:
+        # In two pieces: then it takes a close of all, unless somebody else's stands beside them.
+        if manager.case.act.startswith("bulk"):
+            manager.want(target // 2)
+            await asyncio.sleep(2.0)
+        manager.want(target, stop=_stop(manager, does.stop[0]))
+        await asyncio.sleep(3.0)
+    elif manager.case.act == "cancel_entry":
+        manager.want(target)
+        await asyncio.sleep(2.0)
+    if manager.symbol.endswith("_JPY"):
+        await manager.look()
+
+
+def _arm(manager: Manager) -> None:
+    case, faults = manager.case, manager.api.faults
+    if case.events == "lost":
+        faults.arm("event_lost", where="*Events", times=None)
+    elif case.events == "late":
+        faults.arm("event_delayed", where="*Events", times=None, seconds=case.event_seconds)
+    if case.act.endswith("_limit") and case.does.holds:
+        manager.quote(thin=True)
+    manager.transport.armed = 2 if case.again else 1
+
+
+def _stop(manager: Manager, distance: int) -> int:
+    return (PRICE - distance if manager.case.long else PRICE + distance) if distance else 0
+
+
+def _look_alike(manager: Manager) -> NewOrder:
+    """Return an order by hand that cannot be told from the one the case is about."""
+    case, does, size = manager.case, manager.case.does, manager.instrument.size(abs(goal(manager)))
+    if case.act == "stop":
+        return NewOrder(case.symbol, "SELL", "STOP", "FAK", size, Decimal(_stop(manager, does.stop[1])))
+    if case.act == "exit_market":
+        return NewOrder(case.symbol, "SELL", "MARKET", "FAK", size, None)
+    side = "BUY" if case.long else "SELL"
+    if case.act == "entry_market":
+        return NewOrder(case.symbol, side, "MARKET", "FAK", size, None)
+    ahead = does.style.offset_ticks + 50 if case.act == "entry_limit" else -does.style.offset_ticks - 50
+    return NewOrder(case.symbol, side, "LIMIT", "FAS", size, Decimal(PRICE + ahead if case.long else PRICE - ahead))
+
+
+def _seconds(manager: Manager) -> float | None:
+    case, store = manager.case, manager.store
+    if not case.in_time or case.collides or not manager.transport.lost_at:
+        return None
+    if case.does.places:
+        return max((store.known[number] - at for number, at in store.given_up.items() if number in store.known), default=None)
+    ends = store.moved if case.act == "change_stop" else store.ended
+    after = [at - manager.transport.lost_at[0] for at in ends.values() if at >= manager.transport.lost_at[0]]
+    return min(after, default=None)
+
+
+def run_case(number: int) -> Found:
+    """Play one case on a loop of its own; never raises."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    case, loop = drawn(number), VirtualLoop(number)
+    shared_memory = Path("/dev/shm")
+    var = Path(tempfile.mkdtemp(prefix="gmobot-lost-", dir=shared_memory if shared_memory.is_dir() else None))
+    try:
+        asyncio.set_event_loop(loop)
+        return loop.run_until_complete(play(Manager(case, loop, var)))
+    except BaseException:  # whatever it is, the case must be named
+        return Found(case, halted=False, seconds=None, trouble=traceback.format_exc(limit=-6))
+    finally:
         asyncio.set_event_loop(None)
         loop.close()
-
-
-def silent(number: int) -> Outcome:
-    """Play one case without a word."""
-    import logging
-
-    import structlog
-
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    return play(number)
+        shutil.rmtree(var, ignore_errors=True)
 
 
 def main() -> int:
-    """Play cases until enough were struck; exit code 1 when one fails."""
+    """Play the cases; exit code 1 when one goes wrong."""
     parser = argparse.ArgumentParser(prog="tests.simulation.lost_replies")
-    parser.add_argument("--cases", type=int, default=200)
-    parser.add_argument("--first", type=int, default=1)
+    parser.add_argument("--cases", type=int, default=1_000)
+    parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
-    started, struck, halted, troubles, seconds = time.monotonic(), 0, Counter[str](), list[str](), list[float]()
-    kinds = Counter[str]()
+    started = time.monotonic()
+    numbers = range(options.first, options.first + options.cases)
     with ProcessPoolExecutor(options.jobs) as pool:
-        number = options.first
-        while struck < options.cases:
-            batch = [pool.submit(silent, n) for n in range(number, number + min(400, 2 * (options.cases - struck) + 10))]
-            number += len(batch)
-            for future in as_completed(batch):
-                outcome = future.result()
-                case = Case.drawn(outcome.number)
-                if outcome.trouble:
-                    troubles.append(outcome.trouble)
-                if outcome.struck:
-                    struck += 1
-                    kinds[f"{case.product} {case.path} {case.loss.value}"] += 1
-                    seconds += outcome.resolved_seconds if case.hidden_seconds <= DELAY_SECONDS and not case.twin else []
-                    if outcome.halted is not None:
-                        halted["twin" if case.twin else "beyond the delay"] += 1
-            sys.stdout.write(f"{struck} cases, {len(troubles)} failed, {time.monotonic() - started:.0f} s\n")
-            sys.stdout.flush()
-    seconds.sort()
-    shown = {f"p{share}": round(seconds[min(len(seconds) - 1, len(seconds) * share // 100)], 2) for share in (50, 90, 99, 100)}
-    sys.stdout.write(f"{len(kinds)} kinds, fewest {min(kinds.values())}; halted: {dict(halted)}\n")
-    sys.stdout.write(f"seconds from giving a reply up to knowing its outcome, {len(seconds)} of them: {shown}\n")
-    for trouble in troubles[:10]:
-        sys.stdout.write(f"FAILED {trouble}\n")
-    sys.stdout.write("no violation\n" if not troubles else f"{len(troubles)} failed\n")
-    return 1 if troubles else 0
+        found = list(pool.map(run_case, numbers, chunksize=20))
+    sys.stdout.write(report(found))
+    slow = too_slow(found)
+    sys.stdout.write(f"too slow: {', '.join(slow)}\n" if slow else f"every act's p99 is within its assumed delay + {GRACE_SECONDS:g} s\n")
+    sys.stdout.write(f"{time.monotonic() - started:.0f} s\n")
+    return 1 if slow or any(case.trouble for case in found) else 0
+
+
+def too_slow(found: list[Found]) -> list[str]:
+    """Return the acts whose outcome took longer to know, in one case of a hundred, than the assumed delay and a grace."""
+    over: dict[str, list[float]] = defaultdict(list)
+    for one in found:
+        if one.seconds is not None:
+            over[one.case.act].append(one.seconds - one.case.assumed_seconds)
+    return [act for act, seconds in over.items() if quantile(sorted(seconds), 0.99) > GRACE_SECONDS]
+
+
+def report(found: list[Found]) -> str:
+    """Return what the cases showed, an act a line."""
+    lines = [f"{'':14}{'cases':>7}{'halted':>8}{'beyond':>8}{'twins':>7}   seconds to find out: p50    p99    most\n"]
+    by_act: dict[str, list[Found]] = defaultdict(list)
+    for one in found:
+        by_act[one.case.act].append(one)
+    lines += [_line(act, by_act[act]) for act in ACTS if act in by_act]
+    lines.append(_line("all", found))
+    wrong = [one for one in found if one.trouble]
+    lines += [f"case {one.case.number} WENT WRONG: {one.trouble}\n  {one.case}\n" for one in wrong[:10]]
+    lines.append(f"{len(wrong)} of {len(found)} cases went wrong\n")
+    return "".join(lines)
+
+
+def _line(name: str, found: list[Found]) -> str:
+    halted, beyond = sum(one.halted for one in found), sum(not one.case.in_time for one in found)
+    seconds = sorted(one.seconds for one in found if one.seconds is not None)
+    shown = "".join(f"{value:7.2f}" for value in (quantile(seconds, 0.5), quantile(seconds, 0.99), quantile(seconds, 1.0)))
+    return f"{name:14}{len(found):7}{halted:8}{beyond:8}{sum(one.case.collides for one in found):7}{'':21}{shown}\n"
+
+
+def quantile(ordered: Iterable[float], share: float) -> float:
+    """Return a quantile of ordered values, 0 of none: the smallest value that so large a share does not exceed."""
+    values = list(ordered)
+    return values[max(0, -int(-share * len(values) // 1) - 1)] if values else 0.0
 
 
 if __name__ == "__main__":

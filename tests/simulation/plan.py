@@ -46,6 +46,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         assumptions: Fields of the emulator's assumptions that differ from their defaults.
         entry: The instrument's entry section.
         happenings: In order of time.
+        seconds: How long they go on.
     """
 
     seed: int
@@ -53,6 +54,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     assumptions: dict[str, float | bool | str]
     entry: dict[str, str | int | float | bool]
     happenings: tuple[Happening, ...]
+    seconds: float = SECONDS
 
     @property
     def symbol(self) -> str:

@@ -71,10 +71,11 @@ class Mortal:
 
 
 class MortalWorker:
-    """Runs calls inline until its process is dead."""
+    """Runs calls of the database inline until its process is dead."""
 
-    def __init__(self, life: Mortal) -> None:
+    def __init__(self, life: Mortal, written: Callable[[], None]) -> None:
         self._life = life
+        self._written = written
 
     async def run(self, call: Callable[[], T]) -> T:
         life, doom = self._life, self._life.doom
@@ -85,9 +86,12 @@ class MortalWorker:
             if doom.writes == 0:
                 if doom.after_write:
                     call()
+                    self._written()
                 life.die()
                 raise StoreError("the process is dead")
-        return call()
+        result = call()
+        self._written()
+        return result
 
     def close(self) -> None:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 import shutil
 import sqlite3
@@ -15,14 +16,16 @@ from functools import partial
 from pathlib import Path
 
 import msgspec
+from tests.simulation.end import check_end
+from tests.simulation.evidence import Evidence
 from tests.simulation.hands import Hands
-from tests.simulation.invariants import STRIKE_SECONDS, Ours, Violation, Watch, check_end
+from tests.simulation.invariants import STRIKE_SECONDS, Trouble, Watch, audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
-from tests.simulation.plan import QUIET_SECONDS, SECONDS, Happening, Plan
+from tests.simulation.ours import Ours, Violation
+from tests.simulation.plan import QUIET_SECONDS, Happening, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
+from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
 
-from gmobot.config import Config
-from gmobot.core.instrument import Instrument, Product
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
 from gmobot.emulator.engine.records import Account, Order
@@ -48,24 +51,6 @@ AUDIT_SECONDS = 5.0
 """The exchange audits itself so often: it adds up everything that ever happened."""
 LATE_FILL_NS = 1_000_000_000
 """What fills within the daemon's last second may come too late for it."""
-KEY, SECRET = "sim-key", "sim-secret"
-FOREIGN_LOTS = 50_000
-EMA, SWING = "gmobot.strategies.ema_momentum:EmaMomentum", "tests.simulation.swing:Swing"
-PARAMS: dict[str, dict[str, int | float | bool]] = {
-    EMA: {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0},
-    SWING: {},
-}
-INSTRUMENTS = {
-    "BTC": Instrument(
-        "BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
-    ),
-    "BTC_JPY": Instrument("BTC_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.001"), Decimal("0.001"), Decimal(5), Decimal(0), Decimal(0)),
-}
-
-
-def strategy_of(plan: Plan) -> str:
-    """Return which strategy a plan's daemon runs."""
-    return (EMA, SWING)[plan.seed % 2]
 
 
 @dataclass
@@ -78,6 +63,7 @@ class Result:
     kills: int
     struck: dict[str, int]
     steps: int
+    open_seconds: dict[Trouble, float]
     audit: bytes = field(repr=False, default=b"")
 
 
@@ -91,8 +77,12 @@ class World:
         self.program = program
         self.draw = random.Random(f"world:{plan.seed}")
         shared_memory = Path("/dev/shm")
-        self.var = Path(tempfile.mkdtemp(prefix="gmobot-sim-", dir=shared_memory if shared_memory.is_dir() else None))
-        self.config = _config(plan, self.var)
+        place = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
+        # The same path whenever the seed is played in this process: messages name it, and the log must be the same.
+        self.var = place / f"gmobot-sim-{os.getpid()}" / str(plan.seed)
+        shutil.rmtree(self.var, ignore_errors=True)
+        self.var.mkdir(parents=True)
+        self.config = configured(plan, self.var)
         self.clock = DaemonClock(loop)
         self.disk = Disk()
         instrument = INSTRUMENTS[self.symbol]
@@ -108,9 +98,12 @@ class World:
         self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
         self.hands = Hands(self.exchange, self.account, self.symbol, self.ours, random.Random(f"hands:{plan.seed}"))
         limit = instrument.lots(self.config.risk.max_position_size)
-        self.watch = Watch(self.ours, self.exchange, self.var / "state" / "gmobot.db", limit_lots=limit)
+        self.evidence = Evidence(self.var / "state" / "gmobot.db")
+        self.watch = Watch(self.ours, instrument, self.evidence, limit_lots=limit)
         self.exchange.place = self._place  # type: ignore[method-assign]
         self.exchange.close = self._close  # type: ignore[method-assign]
+        self.exchange.change = self._change  # type: ignore[method-assign]
+        self.exchange.cancel = self._cancel  # type: ignore[method-assign]
         self.process: Process | None = None
         self.kills = self.lives = 0
         self.failure: Violation | None = None
@@ -121,40 +114,52 @@ class World:
     # --- invariants -----------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Run the invariants that must hold at every step. Keeps the first that does not."""
-        if self.failure is not None:
-            return
-        try:
-            self.watch.step(self.loop.time(), self)
-        except Violation as violation:
-            self.failure = violation
+        """Look at what must hold at every step. Keeps the first that does not."""
+        self._held(lambda: self.watch.step(self.loop.time(), self))
 
-    def alive(self) -> bool:
-        """Whether a daemon runs, and the exchange takes orders."""
-        process = self.process
-        return process is not None and not process.life.dead and not process.task.done() and self.exchange.status == "OPEN"
-
-    def plain(self) -> bool:
-        """Whether nothing is unknown, nothing is awaited, and no fault has just struck."""
-        now = self.loop.time()
+    def trouble(self) -> Trouble:
+        """Return what may keep the daemon from protecting its position now."""
+        process, now = self.process, self.loop.time()
         if (struck := sum(self.api.faults.struck.values())) != self._struck:
             self._struck, self._struck_at = struck, now
-        books = self.process.daemon.books if self.process is not None else None
-        calm = now - self._struck_at > STRIKE_SECONDS and self.process is not None and not self.process.transport.awaited
-        return calm and books is not None and not books.unresolved()
+        if process is None or process.life.dead or process.task.done():
+            return Trouble.PROCESS_DEAD
+        if self.exchange.status != "OPEN":
+            return Trouble.EXCHANGE_CLOSED
+        books = process.daemon.books
+        if books is None or not process.daemon._reconciled:
+            return Trouble.STARTING
+        if books.unresolved():
+            return Trouble.OUTCOME_UNKNOWN
+        if process.transport.awaited:
+            return Trouble.REPLY_AWAITED
+        return Trouble.FAULT_STRUCK if now - self._struck_at <= STRIKE_SECONDS else Trouble.NONE
+
+    def _held(self, look: Callable[[], object]) -> None:
+        if self.failure is None:
+            try:
+                look()
+            except Violation as violation:
+                self.failure = violation
+
+    def _written(self) -> None:
+        self._held(self.watch.written)
 
     def _place(self, account: Account, new: NewOrder) -> Order:
-        return self._checked(lambda: self.hands.place(account, new), new, closing=False)
+        self._held(lambda: self.watch.order(new, closing=False))
+        return self.hands.place(account, new)
 
     def _close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
-        return self._checked(lambda: self.hands.close(account, new, position_id), new, closing=True)
+        self._held(lambda: self.watch.order(new, closing=True))
+        return self.hands.close(account, new, position_id)
 
-    def _checked(self, place: Callable[[], Order], new: NewOrder, *, closing: bool) -> Order:
-        try:
-            self.watch.order(new, closing=closing)
-        except Violation as violation:
-            self.failure = self.failure or violation
-        return place()
+    def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
+        self._held(lambda: self.watch.change(order_id, price))
+        self.hands.change(account, order_id, price, losscut)
+
+    def _cancel(self, account: Account, order_id: int) -> None:
+        self._held(lambda: self.watch.cancel(order_id))
+        self.hands.cancel(account, order_id)
 
     # --- the seed -------------------------------------------------------------------------------------
 
@@ -167,7 +172,7 @@ class World:
         for at, act in self._schedule():
             await self._sleep_until(at)
             await act()
-        await self._sleep_until(SECONDS)
+        await self._sleep_until(self.plan.seconds)
         await self._mend()
         await self._sleep_until(self.loop.time() + QUIET_SECONDS)
         await self._stop()
@@ -178,14 +183,23 @@ class World:
         await asyncio.gather(running, return_exceptions=True)
         if self.failure is not None:
             raise self.failure
-        check_end(self.exchange, self.account, self.ours, self.var, self.hands.orders)
+        check_end(self.exchange, self.account, self.ours, self.var)
         log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
         orders, executions = len(self.account.orders), len(self.account.executions)
-        return Result(self.plan.seed, orders, executions, self.kills, dict(self.api.faults.struck), self.loop.steps, log)
+        return Result(
+            self.plan.seed,
+            orders,
+            executions,
+            self.kills,
+            dict(self.api.faults.struck),
+            self.loop.steps,
+            dict(self.watch.protection.longest),
+            log,
+        )
 
     def close(self) -> None:
         """Remove this seed's files."""
-        self.watch.forget_connection()
+        self.evidence.forget_connection()
         self.disk.unlock()
         shutil.rmtree(self.var, ignore_errors=True)
 
@@ -293,7 +307,8 @@ class World:
         process.task.cancel()
         await asyncio.gather(process.task, return_exceptions=True)
         await process.transport.close()
-        self.watch.forget_connection()
+        self.evidence.forget_connection()
+        self._held(lambda: audit_chain_verifies(self.var / "logs"))
         leave_as_killed(process.store, self.var, self.draw)
         self.kills += 1
         self.process = None
@@ -341,7 +356,12 @@ class World:
         self.lives += 1
         run_id = f"sim-{self.plan.seed}-{self.lives}"
         life = Mortal()
-        worker, decider, transport, clock = MortalWorker(life), DecisionWorker(life), MortalTransport(self.api, life), self.clock
+        worker, decider, transport, clock = (
+            MortalWorker(life, self._written),
+            DecisionWorker(life),
+            MortalTransport(self.api, life),
+            self.clock,
+        )
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
         store = Store(
             self.config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=worker, connect=self.disk.connect
@@ -368,40 +388,6 @@ class World:
             preflight=[],
         )
         self.process = Process(daemon, transport, decider, life, store, asyncio.create_task(daemon.run()))
-
-
-def _config(plan: Plan, var: Path) -> Config:
-    for folder in ("artifacts", "logs", "state"):
-        (var / folder).mkdir()
-    strategy = strategy_of(plan)
-    return Config.model_validate(
-        {
-            "mode": "live",
-            "execute_orders": True,
-            "environment": "emulator",
-            "instruments": [
-                {
-                    "symbol": plan.symbol,
-                    "product": plan.product,
-                    "bar_seconds": 1,
-                    "strategy": strategy,
-                    "params": PARAMS[strategy],
-                    "sizing": {"method": "fixed", "size": "0.01"},
-                    "entry": plan.entry,
-                }
-            ],
-            "risk": {
-                "max_drawdown": 0,
-                "daily_loss_limit": 0,
-                "max_trade_loss": 0,
-                "max_position_size": "0.01",
-                "max_orders_per_minute": 600,
-            },
-            "runtime": {"reconcile_seconds": 20, "warmup_bars": 20},
-            "venue": {"visibility_delay_seconds": 3.0, "reply_timeout_seconds": 2.5},
-            "paths": {"var": str(var)},
-        }
-    )
 
 
 def run_plan(plan: Plan, program: Program) -> Result:

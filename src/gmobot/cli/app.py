@@ -113,8 +113,16 @@ def halt(config: ConfigOption = DEFAULT_CONFIG) -> None:
 
 
 @app.command()
-def flatten(config: ConfigOption = DEFAULT_CONFIG) -> None:
+def flatten(
+    config: ConfigOption = DEFAULT_CONFIG,
+    direct: Annotated[bool, typer.Option("--direct", help="The daemon is dead: close straight at the exchange.")] = False,  # noqa: FBT002
+    seconds: Annotated[float, typer.Option(help="With --direct: how long to try.", min=1, max=3600)] = 60.0,
+) -> None:
     """Halt, then close what the bot owns."""
+    if direct:
+        from gmobot.cli.flatten import flatten_direct
+
+        raise typer.Exit(flatten_direct(config, seconds=seconds))
     _control(config, "flatten")
 
 

@@ -61,7 +61,8 @@ def explain_order(config: Path, number: int, *, as_json: bool) -> int:
     )
     _print_decision(told["decision"])
     for step in told["steps"]:
-        typer.echo(f"{step['at']}  {step['kind']:8} {_words(step, 'state order_id executed_lots price amending_to server_ns detail')}")
+        says = step["says"]
+        typer.echo(f"{step['at']}  {step['kind']:8} {_words(says, ' '.join(says)) if isinstance(says, dict) else says}")
     for fill in told["fills"]:
         typer.echo(f"{fill['at']}  fill     {_words(fill, 'execution_id side lots ticks fee_uyen realized_uyen position_id')}")
     return 0

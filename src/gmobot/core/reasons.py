@@ -64,6 +64,7 @@ OPERATIONS: Final[tuple[str, ...]] = (
     "state_restored",
     "strategy_timeout",
     "previous_run_crashed",
+    "rules_changed",
 )
 
 _FIRST_RISK_BIT = 24

@@ -183,9 +183,10 @@ class Account:
         if not pending and abs(ledger.position) < self._books.instrument(symbol).min_lots:
             # Dust can be neither sold nor protected: the trade is over, and the next one takes it along.
             row["position"] = row["cost_uyen"] = 0
+        equity = self.equity_uyen
         row["cash_uyen"] = self.cash_uyen
-        row["equity_uyen"] = self.equity_uyen
-        row["peak_equity_uyen"] = max(self.state.peak, self.equity_uyen)
+        row["equity_uyen"] = equity
+        row["peak_equity_uyen"] = max(self.state.peak, equity)
         row["day_start_equity_uyen"] = self.state.day_start
         row["wallet_drift_uyen"] = self.wallet_drift_uyen
         row["other_positions"] = len(others)

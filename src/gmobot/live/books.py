@@ -8,7 +8,7 @@ trusted against the disk and the daemon stops; the exchange's records repair the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -16,17 +16,19 @@ from typing import Any
 import msgspec
 
 from gmobot.clock import Clock
-from gmobot.core.instrument import Instrument, InstrumentError, to_uyen, to_yen
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError, Product, to_uyen, to_yen
 from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
-from gmobot.live.records import Event
+from gmobot.live.records import Event, JournalRow
 from gmobot.live.saved import ABSENT, ABSENT_KEPT, Saved
 from gmobot.live.store import Store
 from gmobot.venue.models import Execution, Order, OrderType, Settle, Side, TimeInForce
 
 _ENDED_KEPT = 1_000
+_NOTES_KEPT = 1_000
+"""Orders; what was said about one that had just ended finds no commit any more."""
 
 
 @dataclass(slots=True)
@@ -77,6 +79,7 @@ class Books:
         self._known_orders: set[int] = set(saved.known_orders)
         self._booked: set[int] = set(saved.known_executions)
         self._foreign: set[int] = set(saved.foreign_orders)
+        self._notes: dict[int, list[JournalRow]] = {}
         self.retired_uyen = self._retire(saved.ledgers)
         """What symbols that are traded no longer did to the yen at the exchange."""
         self.counts = Counts(saved.counts["orders"], saved.counts["fills"])
@@ -97,6 +100,10 @@ class Books:
     def instrument(self, symbol: str) -> Instrument:
         """Return a symbol's arithmetic."""
         return self._symbols[symbol].instrument
+
+    def change_limits(self, symbol: str, instrument: Instrument) -> None:
+        """Keep to other limits of size and other fees from the next order on; the grid is the same."""
+        self._symbols[symbol].instrument = instrument
 
     def ledger(self, symbol: str) -> SymbolLedger:
         """Return a symbol's ledger; read it, never change it."""
@@ -147,10 +154,10 @@ class Books:
         used = books.used_lots if decision_id == books.used_decision else 0
         return max(0, abs(target) - used)
 
-    async def add(self, draft: Intent) -> Intent:
-        """Commit a new intent. Only after this returns may its request leave."""
-        instrument = self.instrument(draft.symbol)
-        intent = await self._store.add_intent(draft, lambda made: Event("order_intent", order_fields(made, instrument)))
+    async def add(self, draft: Intent, request: object = None) -> Intent:
+        """Commit a new intent, and the words of its request. Only after this returns may that leave."""
+        instrument, words = self.instrument(draft.symbol), "" if request is None else self._words(request)
+        intent = await self._store.add_intent(draft, lambda made: Event("order_intent", order_fields(made, instrument)), request=words)
         self._remember(intent)
         self.counts.orders += 1
         if intent.opens:
@@ -189,24 +196,31 @@ class Books:
         self._remember(intent)
         return intent
 
+    def note(self, intent: Intent, kind: str, said: object) -> None:
+        """Keep what was said to or by the exchange about an order, until its next commit."""
+        row = JournalRow(kind=kind, symbol=intent.symbol, payload=self._words(said), ref=intent.intent_id)
+        self._notes.setdefault(intent.intent_id, []).append(row)
+        while len(self._notes) > _NOTES_KEPT:
+            del self._notes[next(iter(self._notes))]
+
     async def amend(self, intent: Intent, price: int) -> Intent:
         """Commit that a price is about to be changed. Only after this returns may the request leave."""
         changed = self._replace(intent, amending_to=price)
         fields = self._fields(changed) | {"amends_to": str(self.instrument(intent.symbol).price(price))}
-        await self._store.update_intent(changed, [Event("order_intent", fields)])
+        await self._update(changed, [Event("order_intent", fields)])
         return changed
 
     async def amended(self, intent: Intent, price: int, detail: str = "") -> Intent:
         """It stands at this price now, whatever was asked for."""
         changed = self._replace(intent, price=price, amending_to=0)
         fields = self._fields(changed) | {"former_price": str(self.instrument(intent.symbol).price(intent.price))}
-        await self._store.update_intent(changed, [Event("order_amended", fields | ({"detail": detail} if detail else {}))])
+        await self._update(changed, [Event("order_amended", fields | ({"detail": detail} if detail else {}))])
         return changed
 
     async def not_amended(self, intent: Intent, detail: str) -> Intent:
         """The change was refused, or never arrived: it stands where it stood."""
         changed = self._replace(intent, amending_to=0)
-        await self._store.update_intent(changed, [Event("order_rejected", self._fields(changed) | {"detail": detail})])
+        await self._update(changed, [Event("order_rejected", self._fields(changed) | {"detail": detail})])
         return changed
 
     async def acknowledge(self, intent: Intent, order_id: int, *, resolved: bool = False) -> Intent:
@@ -214,19 +228,19 @@ class Books:
         changed = self._replace(intent, state=IntentState.ACKNOWLEDGED, order_id=order_id, unknown_since_ns=0)
         fields = self._fields(changed)
         names = ("order_resolved",) if resolved else ("order_submitted", "order_acknowledged")
-        await self._store.update_intent(changed, [Event(name, fields) for name in names])
+        await self._update(changed, [Event(name, fields) for name in names])
         return changed
 
     async def unknown(self, intent: Intent, detail: str) -> Intent:
         """The reply was lost: from now on it counts as worst-case exposure."""
         changed = self._replace(intent, state=IntentState.UNKNOWN, unknown_since_ns=self._clock.now_ns(), detail=detail)
-        await self._store.update_intent(changed, [Event("order_outcome_unknown", self._fields(changed))])
+        await self._update(changed, [Event("order_outcome_unknown", self._fields(changed))])
         return changed
 
     async def reject(self, intent: Intent, detail: str) -> Intent:
         """Nothing came of it: refused, or never sent."""
         changed = self._replace(intent, state=IntentState.REJECTED, detail=detail)
-        await self._store.update_intent(changed, [Event("order_rejected", self._fields(changed))])
+        await self._update(changed, [Event("order_rejected", self._fields(changed))])
         return changed
 
     async def conclude_absent(self, intent: Intent) -> Intent:
@@ -236,7 +250,7 @@ class Books:
         kept[changed.intent_id] = changed
         while len(kept) > ABSENT_KEPT:
             del kept[next(iter(kept))]
-        await self._store.update_intent(changed, [Event("order_resolved", self._fields(changed))])
+        await self._update(changed, [Event("order_resolved", self._fields(changed))])
         return changed
 
     async def revive(self, intent: Intent, order_id: int) -> Intent:
@@ -244,7 +258,7 @@ class Books:
         self._symbols[intent.symbol].absent.pop(intent.intent_id, None)
         changed = self._replace(intent, state=IntentState.ACKNOWLEDGED, order_id=order_id, detail="turned up after the visibility delay")
         self._foreign.discard(order_id)
-        await self._store.update_intent(changed, [Event("order_resolved", self._fields(changed))])
+        await self._update(changed, [Event("order_resolved", self._fields(changed))])
         return changed
 
     async def working(self, intent: Intent) -> Intent:
@@ -252,7 +266,7 @@ class Books:
         if intent.state is not IntentState.ACKNOWLEDGED:
             return intent
         changed = self._replace(intent, state=IntentState.WORKING)
-        await self._store.update_intent(changed, [])
+        await self._update(changed, [])
         return changed
 
     async def end(self, intent: Intent, state: IntentState, detail: str) -> Intent:
@@ -260,7 +274,7 @@ class Books:
         if intent.state.is_final:
             return intent
         changed = self._replace(intent, state=state, detail=detail)
-        await self._store.update_intent(changed, [Event("order_cancelled", self._fields(changed))])
+        await self._update(changed, [Event("order_cancelled", self._fields(changed))])
         return changed
 
     async def book(self, execution: Execution) -> Intent | None:
@@ -293,7 +307,7 @@ class Books:
         else:
             self.pieces(fill.symbol).opened(fill.position_id, fill.side, fill.lots, intent.losscut)
         events = [Event("fill", self._fill_fields(fill, changed)), Event("position_changed", self._position_fields(fill.symbol))]
-        await self._store.book(fill, changed, ledger.to_dict(), {}, events)
+        await self._store.book(fill, changed, ledger.to_dict(), events, self._notes.pop(changed.intent_id, []))
         return changed
 
     def book_leverage_fee(self, symbol: str, fee_uyen: int) -> None:
@@ -348,6 +362,12 @@ class Books:
         )
         return WriteOff(intent, fill)
 
+    async def _update(self, intent: Intent, events: Sequence[Event]) -> None:
+        await self._store.update_intent(intent, events, self._notes.pop(intent.intent_id, []))
+
+    def _words(self, said: object) -> str:
+        return msgspec.json.encode({"at_ns": self._clock.now_ns(), "said": said}).decode()
+
     def position_event(self, symbol: str, *, reason: str) -> Event:
         """Return what the audit log says of a position that changed without a fill."""
         return Event("position_changed", self._position_fields(symbol) | {"reason": reason})
@@ -378,8 +398,8 @@ class Books:
                 symbol=intent.symbol,
                 side=execution.side,
                 lots=instrument.lots(execution.size),
-                ticks=instrument.ticks(execution.price),
-                fee_uyen=to_uyen(execution.fee_jpy),
+                ticks=int(execution.price / instrument.tick_size),
+                fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
                 at_ns=execution.at_ns,
                 position_id=execution.position_id,
                 realized_uyen=to_uyen(execution.realized_pnl_jpy),
@@ -439,6 +459,18 @@ class Books:
             "cost_jpy": str(to_yen(ledger.cost_uyen)),
             "closed_trades": ledger.closed_trades,
         }
+
+
+def _off_grid_uyen(execution: Execution, instrument: Instrument) -> int:
+    """Return what a fill between two of our ticks cost beyond the lower one, in micro-yen: the exchange's grid became finer.
+
+    On spot it moves our yen, so it is booked like a fee. On leverage the exchange reports the gain itself.
+    """
+    rest = execution.price % instrument.tick_size
+    if not rest or instrument.product is Product.LEVERAGE:
+        return 0
+    beyond = round(rest * execution.size * UYEN_PER_YEN)
+    return beyond if execution.side is Side.BUY else -beyond
 
 
 def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:

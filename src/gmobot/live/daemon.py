@@ -29,9 +29,12 @@ from gmobot.live.guards import Guards
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
+from gmobot.live.ownership import KEY as OWNER
+from gmobot.live.ownership import claim, owner_of
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
 from gmobot.live.records import Event
+from gmobot.live.rules import Grid, RulesWatch, begin_with
 from gmobot.live.saved import Saved
 from gmobot.live.search import Search
 from gmobot.live.store import Store
@@ -48,6 +51,9 @@ T = TypeVar("T")
 _RETRY_SECONDS = 2.0
 _STATUS_POLL_SECONDS = 30.0
 _STATUS_POLL_CLOSED_SECONDS = 2.0
+_RULES_SECONDS = 3_600.0
+_RULES_PAUSE_SECONDS = 10.0
+"""At most so often, whatever asks for it."""
 _TIER_SECONDS = 3_600.0
 _PRUNE_SECONDS = 3_600.0
 _TIER_RETRY_SECONDS = 60.0
@@ -122,6 +128,7 @@ class Daemon:
             changed=self._on_monitor,
         )
         self._reconciler: Reconciler | None = None
+        self._rules: RulesWatch | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._publisher = Publisher(self)
         self._pruned_at = float("-inf")
@@ -130,6 +137,9 @@ class Daemon:
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
+        self._doubts = 0
+        """How often a comparison became necessary: one that began before proves nothing."""
+        self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -215,6 +225,7 @@ class Daemon:
 
     async def _begin(self) -> None:
         saved = await self._store.load()
+        claim(self.config, saved)
         self.previous_crashed = self.previous_crashed or saved.unfinished_run is not None
         events = [Event("run_started", {"mode": self.config.mode.value, "environment": self.config.environment.value})]
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
@@ -223,13 +234,17 @@ class Daemon:
         if saved.restored_from is not None:
             events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
         await self._store.begin_run(self.config_hash, events)
-        self._publisher.progress()
+        with contextlib.suppress(OSError):
+            self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
         instruments: dict[str, tuple[InstrumentConfig, Instrument]] = {}
         for wanted in self.config.instruments:
             if wanted.symbol not in rules:
                 raise ConfigError(f"instruments: the exchange does not list {wanted.symbol}; it lists: {', '.join(sorted(rules))}")
-            instruments[wanted.symbol] = (wanted, instrument_of(wanted, rules[wanted.symbol], self.config.venue.fee_rounding))
+            row, still_known = begin_with(rules[wanted.symbol], saved)
+            if not still_known:
+                saved.engines.pop(wanted.symbol, None)
+            instruments[wanted.symbol] = (wanted, instrument_of(wanted, row, self.config.venue.fee_rounding))
         await self._furnish(instruments, saved)
 
     async def _furnish(self, instruments: Mapping[str, tuple[InstrumentConfig, Instrument]], saved: Saved) -> None:
@@ -257,6 +272,9 @@ class Daemon:
             acknowledge=self._acknowledge,
             wake=self._wake_all,
         )
+        grids = [Grid.of(market.instrument).numbers(symbol) for symbol, market in markets.items()]
+        await self._store.save_account({OWNER: owner_of(config)} | {name: number for grid in grids for name, number in grid.items()})
+        self._rules = RulesWatch(config.instruments, books, markets, self._store, fee_rounding=config.venue.fee_rounding, tell=self._tell)
         cash = CashBook(books, self.account, markets, self._store, self.clock, known=saved.known_flows, alarm=self._alarm)
         around = Surroundings(
             config=config,
@@ -320,7 +338,7 @@ class Daemon:
 
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = [stream.run(self._intake.take) for stream in self.streams]
-        work += [self._intake.pump(), self._run_loop(), self._watch_exchange(), self._repair_loop()]
+        work += [self._intake.pump(), self._run_loop(), self._watch_exchange(), self._repair_loop(), self._watch_rules()]
         if self._reconciler is not None:
             work += [self._reconcile_loop(self._reconciler), self._watch_tier()]
         for desk in self.desks.values():
@@ -384,6 +402,7 @@ class Daemon:
         guards.look_around(self.account_rest.server_offset_ns)
         if account.observe():
             await self._store.save_account(account.state.to_dict())
+        self._watch_store()
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
@@ -399,6 +418,15 @@ class Daemon:
             return
         if not await self._store.prune(journal_days=self.config.state.journal_days):
             self._pruned_at = self.clock.monotonic()
+
+    def _watch_store(self) -> None:
+        """Say so once when the database can no longer be written, and when it can again."""
+        trouble = self._store.trouble
+        if trouble != self._trouble:
+            self._trouble = trouble
+            detail = trouble or "the state database can be written again"
+            self._intake.audit.append(Event("error", {"reason": "state_unwritable", "detail": detail}))
+            self.last_error = f"state_unwritable: {detail}"
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:
@@ -430,9 +458,10 @@ class Daemon:
             except TimeoutError:
                 pass
             self._intake.reconcile.clear()
+            reason = self._doubts
             try:
                 await reconciler.run()
-                self._reconciled = self._started(self.account).state.base_cash is not None
+                self._reconciled = reason == self._doubts and self._started(self.account).state.base_cash is not None
             except VenueError as error:
                 self.last_error = f"reconcile: {error}"
                 log.warning("reconciliation got no answer", error=str(error))
@@ -452,13 +481,28 @@ class Daemon:
                 status = self.supervisor.exchange or ExchangeStatus.OPEN
             was_closed = self.supervisor.maintenance
             self.supervisor.on_exchange(status)
-            if was_closed and not self.supervisor.maintenance:
-                self._intake.reconcile.set()
+            if self.supervisor.maintenance != was_closed:
+                self._compare_first()
+                self._wake_all()
             calm = self.supervisor.all_up and not self.supervisor.maintenance
             self._status_due.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS):
                     await self._status_due.wait()
+
+    async def _watch_rules(self) -> None:
+        """Read the exchange's rules now and then, and after every maintenance."""
+        watch = self._started(self._rules)
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_RULES_SECONDS):
+                    await self._intake.rules.wait()
+            self._intake.rules.clear()
+            try:
+                await watch.look(await self._links.public_rest.symbols())
+            except VenueError as error:
+                log.warning("the exchange's rules could not be read again", error=str(error))
+            await asyncio.sleep(_RULES_PAUSE_SECONDS)
 
     async def _watch_tier(self) -> None:
         """Keep the rate limiter at what the exchange allows this account: the tier changes once a week."""
@@ -488,6 +532,7 @@ class Daemon:
             stopping=self.stopping,
             entry_bar=self._entry_bar(),
             exchange_open=not self.supervisor.maintenance,
+            silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
         )
 
     def _watch_reason(self) -> str | None:
@@ -527,7 +572,18 @@ class Daemon:
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
         await self._started(self.guards).set(Latch.HALT, reason, source="alarm")
 
+    def _compare_first(self) -> None:
+        """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""
+        self._doubts += 1
+        self._intake.rules.set()
+        self._reconciled = self._reconciler is None
+        self._intake.reconcile.set()
+
     def _on_monitor(self, status: MonitorStatus, why: str) -> None:
+        if status is not MonitorStatus.ACTIVE:
+            # It may be the exchange that closes: ask it now.
+            self._status_due.set()
+            self._compare_first()
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -16,9 +17,12 @@ from gmobot.errors import StoreError
 from gmobot.live import schema
 from gmobot.live.backups import backup, newest_for
 from gmobot.live.integrity import check
+from gmobot.live.shadow import shadow
 from gmobot.live.statements import Batch
 
 T = TypeVar("T")
+Numbered = tuple[int, Batch]
+"""A batch with its number: each is above those of all batches before it."""
 Connect = Callable[[Path], sqlite3.Connection]
 BUSY_SECONDS = 0.25
 """How long a commit waits for another process's lock: an exit must not wait longer before it takes the emergency way."""
@@ -64,24 +68,23 @@ class Database:
         self._audit = audit
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
+        self._prepared = False
         self.audit_failure: str | None = None
 
     def open(self) -> None:
-        """Open or create the file, bring its schema and the audit log up to date.
+        """Open or create the file and bring its schema up to date. After this it can be read; see :meth:`prepare`.
 
         Raises:
             UnwritableError: Not now: somebody holds a lock, or the disk is full.
             StoreError: It cannot be used; the text says what to do.
         """
+        self.close()
+        self._prepared = False
         try:
-            self.close()
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = db = self._configured()
             self._migrate(db)
             self._check(db)
-            _number_on(db, self._audit.last_seq)
-            db.execute("DELETE FROM audit WHERE seq <= ? - ?", (self._audit.last_seq, _OUTBOX_KEPT))
-            self._drain(db)
         except sqlite3.OperationalError as error:
             self.close()
             raise UnwritableError(f"{self.path}: {error}") from error
@@ -91,6 +94,20 @@ class Database:
         except StoreError:
             self.close()
             raise
+
+    def prepare(self) -> None:
+        """Make an opened file ready to be written: number audit events on from the log, bring the log up to date.
+
+        Raises:
+            UnwritableError: Not now.
+        """
+        db = self._opened()
+        try:
+            _number_on(db, self._audit.last_seq)
+        except sqlite3.Error as error:
+            raise UnwritableError(f"{self.path}: {error}") from error
+        self._prepared = True
+        self._drain(db)
 
     def close(self) -> None:
         """Close the file."""
@@ -110,6 +127,8 @@ class Database:
             raise UnwritableError(f"{self.path}: {error}") from error
         self.close()
         self._connection = fresh
+        if not self._prepared:
+            self.prepare()
 
     def prune(self, before_ns: int) -> int:
         """Delete a few journal rows from before a moment, and what the audit log has long had. Returns how many went.
@@ -130,34 +149,51 @@ class Database:
             raise UnwritableError(f"{self.path}: {error}") from error
         return gone + told
 
-    def apply(self, batches: Sequence[Batch]) -> None:
+    def apply(self, batches: Sequence[Numbered]) -> None:
         """Commit batches, in order, all or nothing; when this returns they are on disk.
+
+        A commit that failed may yet turn out to be in the file: the number kept with each says so, and it is not applied twice.
 
         Raises:
             UnwritableError: The file cannot be written now.
-            StoreError: The batch itself is wrong.
+            StoreError: A batch itself is wrong.
         """
         db = self._opened()
         try:
             with db:
                 db.execute("BEGIN IMMEDIATE")
-                for batch in batches:
-                    for sql, values in batch:
+                applied = _applied(db)
+                for number, batch in batches:
+                    for sql, values in batch if number > applied else ():
                         db.execute(sql, values)
+                    applied = max(applied, number)
+                db.execute("UPDATE emergency SET merged = ?", (applied,))
         except _OURS_TO_MEND as error:
             raise StoreError(f"{self.path}: {error}") from error
         except sqlite3.Error as error:
             raise UnwritableError(f"{self.path}: {error}") from error
         self._drain(db)
 
-    def read(self, ask: Callable[[sqlite3.Connection], T]) -> T:
-        """Ask the file something.
+    def applied(self) -> int:
+        """Return the number of the last batch that is in the file."""
+        return self.read(_applied)
+
+    def read(self, ask: Callable[[sqlite3.Connection], T], waiting: Sequence[Numbered] = ()) -> T:
+        """Ask the file something, as if what waits were written.
 
         Raises:
             StoreError: It does not answer.
         """
         try:
-            return ask(self._opened())
+            db = self._opened()
+            if not waiting:
+                return ask(db)
+            applied = _applied(db)
+            with closing(shadow(db)) as copy:
+                for number, batch in waiting:
+                    for sql, values in batch if number > applied else ():
+                        copy.execute(sql, values)
+                return ask(copy)
         except sqlite3.Error as error:
             raise StoreError(f"{self.path}: {error}") from error
 
@@ -222,3 +258,7 @@ def _number_on(db: sqlite3.Connection, last_seq: int) -> None:
     """Number events on from the log file: of a new database beside an old log, it would take the first ones for copies."""
     db.execute("INSERT INTO sqlite_sequence SELECT 'audit', 0 WHERE NOT EXISTS (SELECT 1 FROM sqlite_sequence WHERE name = 'audit')")
     db.execute("UPDATE sqlite_sequence SET seq = MAX(seq, ?) WHERE name = 'audit'", (last_seq,))
+
+
+def _applied(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT merged FROM emergency").fetchone()[0])

@@ -2,8 +2,8 @@
 
 It is allocated in full and synced when the daemon starts, so that a full disk still takes what is written into
 it. A record is a header and a batch of statements as JSON; it is on disk when :meth:`EmergencyJournal.append`
-returns. What was merged into the database is told by the highest number that the database keeps, so clearing
-the file is only housekeeping: a record is never applied twice, and a torn last one never at all.
+returns. What is in the database is told by the highest number that the database keeps, so clearing the file is
+only housekeeping: a record is never applied twice, and a torn last one never at all.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class EmergencyJournal:
         if self._end + len(record) + _HEADER.size > self._size:
             raise StoreError(f"{self._path} is full, and the database still cannot be written")
         try:
-            os.pwrite(self._file, record + bytes(_HEADER.size), self._end)
+            self._put(record + bytes(_HEADER.size), self._end)
             os.fdatasync(self._file)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
@@ -70,7 +70,7 @@ class EmergencyJournal:
     def clear(self) -> None:
         """Forget everything: the database has it."""
         try:
-            os.pwrite(self._file, bytes(_HEADER.size), 0)
+            self._put(bytes(_HEADER.size), 0)
             os.fdatasync(self._file)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
@@ -85,13 +85,25 @@ class EmergencyJournal:
     def _allocate(self) -> None:
         missing = self._size - os.fstat(self._file).st_size
         # Written and not only reserved: some file systems promise space that they do not have.
-        os.pwrite(self._file, bytes(missing), self._size - missing)
+        self._put(bytes(missing), self._size - missing)
         os.fsync(self._file)
+
+    def _put(self, content: bytes, at: int) -> None:
+        """Write all of it: a disk that fills up takes a part and calls that a success."""
+        done = 0
+        while done < len(content):
+            done += os.pwrite(self._file, content[done:], at + done)
 
 
 def read(path: Path) -> list[tuple[int, Batch]]:
     """Return the whole records of a file, in order; none if there is no file."""
-    return _records(path.read_bytes())[0] if path.exists() else []
+    try:
+        with path.open("rb") as file:
+            # Nearly always there are none: the first header tells, without reading megabytes of zeros.
+            first = file.read(_HEADER.size)
+            return _records(first + file.read())[0] if any(first) else []
+    except FileNotFoundError:
+        return []
 
 
 def _records(content: bytes) -> tuple[list[tuple[int, Batch]], int]:

@@ -17,9 +17,7 @@ _DECISION = (
     "SELECT run_id, seq, at_ns, payload FROM journal WHERE symbol = ? AND kind = 'bar' AND json_extract(payload, '$.bar.open_time') = ? "
     "ORDER BY seq LIMIT 1"
 )
-_STEPS = (
-    "SELECT at_ns, kind, payload FROM journal WHERE kind IN ('request', 'order') AND json_extract(payload, '$.intent_id') = ? ORDER BY seq"
-)
+_STEPS = "SELECT at_ns, kind, payload FROM journal WHERE ref = ? AND kind IN ('request', 'reply', 'order') ORDER BY seq"
 _FILLS = "SELECT execution_id, side, lots, ticks, fee_uyen, realized_uyen, position_id, at_ns FROM fills WHERE intent_id = ? ORDER BY at_ns"
 
 
@@ -42,14 +40,20 @@ def explain(database: Path, number: int, load: LoadProgram) -> dict[str, Any]:
             raise DataError(f"{number} is neither an order nor an intent of ours; `gmobot audit search {number}` finds what was said of it")
         intent = found[0]
         decision = _decision(db, intent)
-        steps = [
-            {"at": iso_utc(at), "kind": kind} | json.loads(payload) for at, kind, payload in db.execute(_STEPS, (intent["intent_id"],))
-        ]
+        told = db.execute(_STEPS, (intent["intent_id"],)).fetchall()
+        steps = [_step(at, kind, json.loads(payload)) for at, kind, payload in told]
         fills = [row | {"at": iso_utc(row.pop("at_ns"))} for row in _rows(db, _FILLS, intent["intent_id"])]
     story: dict[str, Any] = {"order": _worded(intent), "decision": decision, "steps": steps, "fills": fills}
     if decision is not None:
         decision["indicators"] = state_at(database, decision["run_id"], intent["symbol"], intent["decision_id"], load)
     return story
+
+
+def _step(at_ns: int, kind: str, payload: dict[str, Any]) -> dict[str, Any]:
+    """Return one step; a word is journaled with the commit after it and carries its own time."""
+    if kind == "order":
+        return {"at": iso_utc(at_ns), "kind": kind, "says": payload}
+    return {"at": iso_utc(payload.get("at_ns", at_ns)), "kind": kind, "says": payload.get("said", payload)}
 
 
 def _decision(db: sqlite3.Connection, intent: dict[str, Any]) -> dict[str, Any] | None:

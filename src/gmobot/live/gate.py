@@ -63,7 +63,7 @@ class OrderGate:
             max_lots: Most that may be held, 0 for any.
         """
         if place.purpose is Purpose.ENTRY:
-            reason = self._entry_denial()
+            reason = self._entry_denial() or market.barred
             if reason is not None:
                 return reason
             if 0 < max_lots < exposure:

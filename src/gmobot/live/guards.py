@@ -109,7 +109,7 @@ class Guards:
             ("position_unprotected", lambda: any(desk.protection.alarmed for desk in desks)),
         )
         named = next((name for name, holds in checks if holds()), None)
-        return named or (self.reasons[0] if self.status != RISK_OK and self.reasons else None)
+        return named or next(iter(self.reasons), None)
 
     def look_around(self, server_offset_ns: int) -> None:
         """Measure clock and disk."""

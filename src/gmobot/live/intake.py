@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 
 from gmobot.clock import Clock, elapsed_ns
 from gmobot.config import Config
+from gmobot.core.instrument import InstrumentError
 from gmobot.errors import VenueError
 from gmobot.live.desk import Desk
 from gmobot.live.records import Event
@@ -29,6 +30,7 @@ class Intake:
 
     Attributes:
         repair: Set when the public stream came up: bars may have a hole.
+        rules: Set when the exchange's rules should be read again.
         reconcile: Set when the books should be compared with the exchange.
         audit: Events for the audit log, taken away by the run loop.
     """
@@ -58,6 +60,8 @@ class Intake:
         self._events: asyncio.Queue[Execution | OrderUpdate] = asyncio.Queue(_EVENTS_QUEUED)
         self.repair = asyncio.Event()
         self.reconcile = asyncio.Event()
+        self.rules = asyncio.Event()
+        self.rules.set()
         self.audit: list[Event] = []
 
     def take(self, event: StreamEvent) -> None:
@@ -99,7 +103,11 @@ class Intake:
         desk = self._desks.get(row.symbol)
         if desk is not None:
             desk.market.on_print(row)
-            desk.feed.on_print(row)
+            try:
+                desk.feed.on_print(row)
+            except InstrumentError:
+                # The exchange's grid is another than ours: no bars any more, but triggers are watched.
+                self.rules.set()
             desk.trader.on_price()
 
     def _on_notice(self, notice: StreamNotice) -> None:

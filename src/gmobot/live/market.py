@@ -15,6 +15,7 @@ class Market:
 
     Attributes:
         last: Price of the last trade in ticks, 0 before the first.
+        barred: Reason code that forbids new exposure in this symbol alone, or ``None``.
         book: The last snapshot, kept as it came: most are replaced before anybody asks.
     """
 
@@ -22,10 +23,11 @@ class Market:
     last: int = 0
     book: Book | None = None
     book_at_ns: int = 0
+    barred: str | None = None
 
     def on_print(self, row: Print) -> None:
         """Take a trade of the tape."""
-        self.last = self.instrument.ticks(row.price)
+        self.last = int(row.price / self.instrument.tick_size)
 
     def on_book(self, book: Book, now_ns: int) -> None:
         """Take a snapshot, at a moment of the monotonic clock; it replaces the one before."""

@@ -66,6 +66,7 @@ class Publisher:
             skew_seconds=guards.skew_seconds,
             disk_free_bytes=guards.disk_free_bytes,
             halted=guards.halted,
+            unwritable=not daemon.checks()["store"],
         )
         for stream in daemon.streams:
             telemetry.stream(stream.name, stream.age_seconds(), stream.messages)

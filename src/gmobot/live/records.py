@@ -25,8 +25,13 @@ class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
-    """One input of the core, with what came of it."""
+    """One input of the core, with what came of it; or a word that was exchanged about an order.
+
+    Attributes:
+        ref: What it belongs to: a bar's open time, an intent's number. 0 for nothing.
+    """
 
     kind: str
     symbol: str
     payload: str
+    ref: int = 0

@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import Product
-from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
+from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, VenueError
 from gmobot.live.books import Books
 from gmobot.live.database import UnwritableError
 from gmobot.live.gate import OrderGate
@@ -111,14 +111,16 @@ class Sender:
         """
         self._gate.sent()
         try:
-            intent = await self._books.add(self.draft(place, decision_id))
+            draft = self.draft(place, decision_id)
+            request = self._request(draft)
+            intent = await self._books.add(draft, request)
         except UnwritableError:
             # Only an entry is refused for that: exposure is not raised without a record on disk.
             return After.WAIT
         if due_ns is not None:
             self._telemetry.tick_to_order((self._clock.now_ns() - due_ns) / NS_PER_SECOND)
         started = self._clock.monotonic()
-        outcome, after = await self._send(intent)
+        outcome, after = await self._send(intent, request)
         self._telemetry.order(place.side.value, place.type.value, outcome)
         self._telemetry.order_roundtrip(self._clock.monotonic() - started)
         return after
@@ -127,12 +129,15 @@ class Sender:
         """Ask for an order to be taken back. Asking twice is harmless."""
         if intent.order_id is None:
             return After.WAIT
+        self._books.note(intent, "request", {"cancel": intent.order_id})
         try:
             await self._rest.cancel_order(intent.order_id)
-        except (Refused, NotSent, OutcomeUnknown):
+        except (Refused, NotSent, OutcomeUnknown) as error:
             # Refused is mostly ERR-5122: it has just ended by itself. What became of it decides what comes next.
+            self._replied(intent, error)
             self._tracker.suspect(intent)
             return After.FIND_OUT
+        self._books.note(intent, "reply", "accepted")
         return After.GO_ON
 
     async def amend(self, intent: Intent, price: int) -> After:
@@ -143,19 +148,25 @@ class Sender:
         """
         if intent.order_id is None:
             return After.WAIT
+        wanted = self._books.instrument(self._symbol).price(price)
+        self._books.note(intent, "request", {"amend": intent.order_id, "price": wanted})
         changing = await self._books.amend(intent, price)
         try:
-            await self._rest.change_order(intent.order_id, self._books.instrument(self._symbol).price(price))
+            await self._rest.change_order(intent.order_id, wanted)
         except Refused as error:
+            self._replied(changing, error)
             await self._books.not_amended(changing, _said(error))
             self._tracker.suspect(changing)
             return self._after(error)
         except NotSent as error:
+            self._replied(changing, error)
             await self._books.not_amended(changing, f"never sent: {error}")
             return After.WAIT
-        except OutcomeUnknown:
+        except OutcomeUnknown as error:
+            self._replied(changing, error)
             self._tracker.suspect(changing)
             return After.FIND_OUT
+        self._books.note(changing, "reply", "accepted")
         self._tracker.suspect(changing)
         return After.GO_ON
 
@@ -163,52 +174,63 @@ class Sender:
     def _on_leverage(self) -> bool:
         return self._books.instrument(self._symbol).product is Product.LEVERAGE
 
-    async def _send(self, intent: Intent) -> tuple[str, After]:
+    def _replied(self, intent: Intent, error: VenueError) -> None:
+        if isinstance(error, Refused):
+            self._books.note(intent, "reply", {"refused": _said(error)})
+        else:
+            self._books.note(intent, "reply", {"never sent" if isinstance(error, NotSent) else "lost": str(error)})
+
+    async def _send(self, intent: Intent, request: OrderRequest | CloseRequest) -> tuple[str, After]:
         try:
-            order_id = await self._request(intent)
+            order_id = await self._post(request)
         except Refused as error:
+            self._replied(intent, error)
             await self._books.reject(intent, _said(error))
             after = self._after(error)
             if after is not After.CLOSED:
                 self._gate.refused()
             return "refused", after
         except NotSent as error:
+            self._replied(intent, error)
             await self._books.reject(intent, f"never sent: {error}")
             return "denied", After.WAIT
         except OutcomeUnknown as error:
+            self._replied(intent, error)
             await self._books.unknown(intent, str(error))
             return "unresolved", After.FIND_OUT
         self._gate.accepted()
+        self._books.note(intent, "reply", {"order_id": order_id})
         await self._books.acknowledge(intent, order_id)
         await self._tracker.claim(order_id)
         return "confirmed", After.GO_ON
 
-    async def _request(self, intent: Intent) -> int:
+    async def _post(self, request: OrderRequest | CloseRequest) -> int:
+        if isinstance(request, CloseRequest):
+            return await self._rest.close_position(request)
+        return await self._rest.place_order(request)
+
+    def _request(self, intent: Intent) -> OrderRequest | CloseRequest:
         instrument = self._books.instrument(self._symbol)
         size, price = instrument.size(intent.lots), instrument.price(intent.price) if intent.price else None
         if intent.settle is Settle.CLOSE:
-            return await self._rest.close_position(
-                CloseRequest(
-                    symbol=self._symbol,
-                    side=intent.side,
-                    type=intent.type,
-                    size=size,
-                    price=price,
-                    time_in_force=intent.time_in_force,
-                    position_id=intent.position_id,
-                )
-            )
-        return await self._rest.place_order(
-            OrderRequest(
+            return CloseRequest(
                 symbol=self._symbol,
                 side=intent.side,
                 type=intent.type,
                 size=size,
                 price=price,
                 time_in_force=intent.time_in_force,
-                losscut_price=instrument.price(intent.losscut) if intent.losscut else None,
-                urgent=intent.purpose is not Purpose.ENTRY,
+                position_id=intent.position_id,
             )
+        return OrderRequest(
+            symbol=self._symbol,
+            side=intent.side,
+            type=intent.type,
+            size=size,
+            price=price,
+            time_in_force=intent.time_in_force,
+            losscut_price=instrument.price(intent.losscut) if intent.losscut else None,
+            urgent=intent.purpose is not Purpose.ENTRY,
         )
 
     @staticmethod

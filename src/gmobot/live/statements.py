@@ -92,9 +92,9 @@ def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Sta
 
 
 def insert_journal(rows: Sequence[JournalRow], run_id: str, now_ns: int) -> list[Statement]:
-    """Journal inputs of the core."""
-    sql = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload) VALUES (?, ?, ?, ?, ?)"
-    return [(sql, (run_id, now_ns, row.kind, row.symbol, row.payload)) for row in rows]
+    """Journal inputs of the core, and words about orders."""
+    sql = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload, ref) VALUES (?, ?, ?, ?, ?, ?)"
+    return [(sql, (run_id, now_ns, row.kind, row.symbol, row.payload, row.ref)) for row in rows]
 
 
 def _insert(verb: str, table: str, values: Mapping[str, Value]) -> Statement:

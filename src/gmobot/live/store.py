@@ -8,7 +8,8 @@ raise exposure is refused; decisions wait in memory, and after a crash their bar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -19,7 +20,7 @@ import structlog
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.errors import StoreError
 from gmobot.live import emergency, saved, statements
-from gmobot.live.database import AuditSink, Connect, Database, UnwritableError, connect
+from gmobot.live.database import AuditSink, Connect, Database, Numbered, UnwritableError, connect
 from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.flows import Flow
 from gmobot.live.intents import Fill, Intent, Latch
@@ -73,8 +74,9 @@ class Store:
         self._clock = clock
         self._worker = worker
         self._next_intent = 1
-        self._next_record = 1
-        self._waiting: list[tuple[int | None, Batch]] = []
+        self._next_number = 1
+        self._waiting: list[Numbered] = []
+        self._kept: set[int] = set()
         self._tried_ns = 0
         self.trouble: str | None = None
 
@@ -86,8 +88,10 @@ class Store:
     async def open(self) -> None:
         """Open or create the database, merge what an earlier run had to leave beside it, bring the audit log up to date.
 
+        One that can be read and not written is opened too, with :attr:`trouble`: what we own can be closed.
+
         Raises:
-            UnwritableError: Not now; open it again.
+            UnwritableError: It cannot even be read now; open it again.
         """
         await self._worker.run(self._open)
 
@@ -117,29 +121,34 @@ class Store:
         """Record the clean end of this run."""
         await self._commit([statements.end_run(self._run_id, reason, self._now())], events, Way.WAIT)
 
-    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event]) -> Intent:
-        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one."""
+    async def add_intent(self, draft: Intent, event: Callable[[Intent], Event], *, request: str = "") -> Intent:
+        """Commit an intent; when this returns it is on disk. The draft's id is replaced by a new one.
+
+        Args:
+            draft: What is meant.
+            event: What the audit log is told of it.
+            request: The request in which it is about to leave, as JSON.
+        """
         way = Way.REFUSE if draft.opens else Way.EMERGENCY
 
         def write() -> Intent:
-            intent = msgspec.structs.replace(draft, intent_id=self._next_intent)
-            row = JournalRow(kind="request", symbol=intent.symbol, payload=msgspec.json.encode(intent).decode())
-            self._write([statements.insert_intent(intent), *self._journaled([row]), *self._told([event(intent)])], way)
-            self._next_intent += 1
+            intent = msgspec.structs.replace(draft, intent_id=self._numbered())
+            rows = [JournalRow(kind="request", symbol=intent.symbol, payload=request, ref=intent.intent_id)] if request else []
+            self._write([statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])], way)
             return intent
 
         return await self._worker.run(write)
 
-    async def update_intent(self, intent: Intent, events: Sequence[Event]) -> None:
+    async def update_intent(self, intent: Intent, events: Sequence[Event], rows: Sequence[JournalRow] = ()) -> None:
         """Write an intent's new standing."""
-        await self._commit(self._standing(intent), events)
+        await self._commit([*self._journaled([*rows, _standing(intent)]), statements.update_intent(intent)], events)
 
     async def book(
-        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], account: Mapping[str, int], events: Sequence[Event]
+        self, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], rows: Sequence[JournalRow] = ()
     ) -> None:
         """Book one execution: the fill, its order's standing, the ledger, all or nothing."""
-        batch = [*self._fill(fill), *self._standing(intent), statements.write_ledger(fill.symbol, ledger)]
-        await self._commit([*batch, *statements.write_account(account)], events)
+        batch = [*self._journaled([*rows, _standing(intent)]), *self._fill(fill), statements.update_intent(intent)]
+        await self._commit([*batch, statements.write_ledger(fill.symbol, ledger)], events)
 
     async def save_decisions(self, engine: EngineRow, rows: Sequence[JournalRow], events: Sequence[Event]) -> None:
         """Journal bars with their decisions, and where the core stands after them."""
@@ -163,13 +172,12 @@ class Store:
             batch = [statements.insert_flow(flow, self._now()), *statements.write_account(account)]
             batch += [statements.write_ledger(symbol, ledger) for symbol, ledger in ledgers.items()]
             if write_off is not None:
-                number = self._next_intent
+                number = self._numbered()
                 batch.append(statements.insert_intent(msgspec.structs.replace(write_off.intent, intent_id=number)))
                 # No exchange counts executions below zero.
                 batch += self._fill(msgspec.structs.replace(write_off.fill, execution_id=-number, intent_id=number))
             batch += self._journaled([JournalRow(kind="cash_flow", symbol=flow.symbol, payload=msgspec.json.encode(flow).decode())])
             self._write([*batch, *self._told(events)], Way.EMERGENCY)
-            self._next_intent += write_off is not None
 
         await self._worker.run(write)
 
@@ -185,11 +193,13 @@ class Store:
 
     async def latch(self, name: Latch, reason: str, events: Sequence[Event]) -> None:
         """Set a latch."""
-        await self._commit([statements.set_latch(name, reason, self._now())], events)
+        row = self._commanded(f"{name.value}: {reason}")
+        await self._commit([statements.set_latch(name, reason, self._now()), *row], events)
 
-    async def unlatch(self, names: Iterable[Latch], events: Sequence[Event]) -> None:
+    async def unlatch(self, names: Sequence[Latch], events: Sequence[Event]) -> None:
         """Take latches back."""
-        await self._commit(statements.release_latches(names), events)
+        row = self._commanded(f"released: {', '.join(names)}")
+        await self._commit([*statements.release_latches(names), *row], events)
 
     async def add_foreign(self, order_id: int, symbol: str, event: Event) -> None:
         """Remember an order that is not ours."""
@@ -209,82 +219,94 @@ class Store:
     def _now(self) -> int:
         return self._clock.now_ns()
 
+    def _numbered(self) -> int:
+        """Return the number of a new intent. One whose commit failed is not given again: it may turn out to be in the file."""
+        self._next_intent += 1
+        return self._next_intent - 1
+
     def _told(self, events: Sequence[Event]) -> Batch:
         return statements.insert_events(events, self._run_id, self._now())
 
     def _journaled(self, rows: Sequence[JournalRow]) -> Batch:
         return statements.insert_journal(rows, self._run_id, self._now())
 
-    def _standing(self, intent: Intent) -> Batch:
-        names = ("intent_id", "state", "order_id", "executed_lots", "price", "amending_to", "detail")
-        payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
-        return [statements.update_intent(intent), *self._journaled([JournalRow(kind="order", symbol=intent.symbol, payload=payload)])]
+    def _commanded(self, text: str) -> Batch:
+        return self._journaled([JournalRow(kind="latch", symbol="", payload=msgspec.json.encode(text).decode())])
 
     def _fill(self, fill: Fill) -> Batch:
-        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode())
+        row = JournalRow(kind="fill", symbol=fill.symbol, payload=msgspec.json.encode(fill).decode(), ref=fill.intent_id)
         return [statements.insert_fill(fill, self._now()), *self._journaled([row])]
 
     async def _commit(self, batch: Sequence[statements.Statement], events: Sequence[Event], way: Way = Way.EMERGENCY) -> None:
         await self._worker.run(lambda: self._write([*batch, *self._told(events)], way))
 
     async def _read(self, ask: Callable[..., T]) -> T:
-        return await self._worker.run(lambda: self._database.read(ask))
+        return await self._worker.run(lambda: self._database.read(ask, self._waiting))
 
     def _write(self, batch: Batch, way: Way) -> None:
+        mine = (self._next_number, batch)
         try:
             if self.trouble is None:
-                self._database.apply([batch])
+                self._database.apply([mine])
             else:
-                self._merge(batch)
+                self._merge([mine])
         except UnwritableError as error:
-            self._stand_in(batch, way, error)
+            self._stand_in(mine, way, error)
+        finally:
+            self._next_number += 1
 
-    def _merge(self, batch: Batch) -> None:
-        """Write what waits and ``batch`` after it, at most once a second."""
+    def _merge(self, more: Sequence[Numbered]) -> None:
+        """Write what waits and ``more`` after it, at most once a second."""
         now = elapsed_ns(self._clock)
         if now - self._tried_ns < _RETRY_NS:
             raise UnwritableError(self.trouble or "")
         self._tried_ns = now
         self._database.reopen()
-        self._apply_waiting([batch])
-        log.info("the state database can be written again", merged=len(self._waiting))
+        self._apply_waiting(more)
+        log.info("the state database can be written again")
+
+    def _apply_waiting(self, more: Sequence[Numbered]) -> None:
+        self._database.apply([*self._waiting, *more])
+        log.info("what waited for the state database is in it", batches=len(self._waiting))
         self._waiting.clear()
+        self._kept.clear()
         self.trouble = None
-
-    def _apply_waiting(self, more: Sequence[Batch]) -> None:
-        numbers = [number for number, _ in self._waiting if number is not None]
-        merged: Batch = [("UPDATE emergency SET merged = ?", (numbers[-1],))] if numbers else []
-        self._database.apply([*(batch for _, batch in self._waiting), merged, *more])
-        if numbers:
+        try:
             self._journal.clear()
+        except StoreError as error:
+            log.warning("the emergency journal could not be cleared; what is in it is known to be merged", error=str(error))
 
-    def _stand_in(self, batch: Batch, way: Way, error: UnwritableError) -> None:
+    def _stand_in(self, mine: Numbered, way: Way, error: UnwritableError) -> None:
+        self._in_trouble(error)
+        if way is Way.REFUSE:
+            raise error
+        if way is Way.EMERGENCY and mine[1]:
+            self._journal.append(*mine)
+            self._kept.add(mine[0])
+        self._waiting.append(mine)
+        if len(self._waiting) > _MOST_WAITING:
+            self._waiting = [batch for batch in self._waiting if batch[0] in self._kept] + [mine] * (mine[0] not in self._kept)
+
+    def _in_trouble(self, error: UnwritableError) -> None:
         if self.trouble is None:
             log.error("the state database cannot be written: exits only, into the emergency journal", error=str(error))
             self.trouble, self._tried_ns = str(error), elapsed_ns(self._clock)
-        if way is Way.REFUSE:
-            raise error
-        number = None
-        if way is Way.EMERGENCY and batch:
-            number = self._next_record
-            self._journal.append(number, batch)
-            self._next_record += 1
-        self._waiting.append((number, batch))
-        if len(self._waiting) > _MOST_WAITING:
-            self._waiting = [kept for kept in self._waiting if kept[0] is not None] + self._waiting[-1:]
 
     def _open(self) -> None:
         self._journal.close()
         self._database.open()
-        merged = self._database.read(lambda db: int(db.execute("SELECT merged FROM emergency").fetchone()[0]))
-        records = self._journal.open()
-        self._waiting = [record for record in records if record[0] > merged]
-        if self._waiting:
-            self._apply_waiting([])
-            log.warning("the emergency journal of an earlier run was merged", records=len(self._waiting))
-            self._waiting.clear()
-        self._next_record = max([merged, *(number for number, _ in records)]) + 1
-        self._next_intent = self._database.read(_next_intent)
+        records, applied = self._journal.open(), self._database.applied()
+        self._waiting = [record for record in records if record[0] > applied]
+        self._kept = {number for number, _ in self._waiting}
+        self._next_number = max([applied, *(number for number, _ in records)]) + 1
+        self._next_intent = self._database.read(_next_intent, self._waiting)
+        try:
+            self._database.prepare()
+            if self._waiting:
+                self._apply_waiting([])
+        except UnwritableError as error:
+            # It can be read: what we own is known, and can be closed.
+            self._in_trouble(error)
 
     def _close(self) -> None:
         if self._waiting:
@@ -297,6 +319,13 @@ class Store:
         self._journal.close()
 
 
-def _next_intent(db: object) -> int:
-    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'intents'").fetchone()  # type: ignore[attr-defined]
+def _standing(intent: Intent) -> JournalRow:
+    """Return where an order stands from now on, for its story."""
+    names = ("state", "order_id", "executed_lots", "price", "amending_to", "detail")
+    payload = msgspec.json.encode({name: getattr(intent, name) for name in names}).decode()
+    return JournalRow(kind="order", symbol=intent.symbol, payload=payload, ref=intent.intent_id)
+
+
+def _next_intent(db: sqlite3.Connection) -> int:
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'intents'").fetchone()
     return int(row[0]) + 1 if row else 1

@@ -52,6 +52,7 @@ class Standing:
         stopping: Whether the process is about to end: cancel entries, keep stops, open nothing.
         entry_bar: Reason code that forbids new exposure, or ``None``.
         exchange_open: Whether the exchange takes orders.
+        silent: Whether it answers nothing at all, cancels and questions included: then nothing is asked of it.
     """
 
     watch_reason: str | None
@@ -59,6 +60,7 @@ class Standing:
     stopping: bool
     entry_bar: str | None
     exchange_open: bool
+    silent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,6 +189,8 @@ class SymbolTrader:
         Raises:
             VenueError: A query got no answer; the next turn asks again.
         """
+        if self._standing().silent:
+            return
         await self._tracker.resolve()
         await self._tracker.claim_forced()
         await self._chase_the_overdue()
@@ -243,7 +247,7 @@ class SymbolTrader:
         return reduces and can_go and not self._compare_is_overdue()
 
     async def _wait(self) -> None:
-        busy = self._in_transition() or elapsed_ns(self._clock) < self._not_before_ns
+        busy = (self._in_transition() and not self._standing().silent) or elapsed_ns(self._clock) < self._not_before_ns
         try:
             async with asyncio.timeout(_UNKNOWN_POLL_SECONDS if busy else _IDLE_SECONDS):
                 await self._wake.wait()

@@ -58,6 +58,7 @@ class Telemetry:
         self._skew = Gauge("gmobot_clock_skew_seconds", "The exchange's clock minus ours", registry=registry)
         self._disk = Gauge("gmobot_disk_free_bytes", "Free space where state is kept", registry=registry)
         self._halted = Gauge("gmobot_halted", "1 while a latched halt stands", registry=registry)
+        self._unwritable = Gauge("gmobot_state_unwritable", "1 while the state database cannot be written", registry=registry)
         self._notifications = Counter("gmobot_notifications_total", "Notifications by outcome", ["outcome"], registry=registry)
         Gauge("gmobot_build_info", "Version and configuration", ["version", "config_hash"], registry=registry).labels(
             version, config_hash
@@ -146,7 +147,15 @@ class Telemetry:
             self._position.labels(symbol).set(size)
 
     def surroundings(
-        self, *, unknown_orders: int, limit_wait_seconds: float, maintenance: bool, skew_seconds: float, disk_free_bytes: int, halted: bool
+        self,
+        *,
+        unknown_orders: int,
+        limit_wait_seconds: float,
+        maintenance: bool,
+        skew_seconds: float,
+        disk_free_bytes: int,
+        halted: bool,
+        unwritable: bool,
     ) -> None:
         """Set the rest."""
         self._unknown.set(unknown_orders)
@@ -155,6 +164,7 @@ class Telemetry:
         self._skew.set(skew_seconds)
         self._disk.set(disk_free_bytes)
         self._halted.set(int(halted))
+        self._unwritable.set(int(unwritable))
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition and its content type."""

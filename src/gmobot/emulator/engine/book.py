@@ -83,7 +83,8 @@ class OrderBook:
         self._best: dict[str, int] = {"SELL": 0, "BUY": 0}
         self._step = 1
         self._trades = 0
-        self._cells: dict[int, tuple[int, int, tuple[int, int, bool]]] = {}
+        self._cells: dict[int, tuple[int, int, tuple[int, int] | None]] = {}
+        self._touches: dict[str, tuple[int, int]] = {}
         self._real: dict[str, list[tuple[int, int]]] | None = None
         self._taken: dict[tuple[str, int], int] = {}
         self._resting: dict[str, list[Order]] = {"SELL": [], "BUY": []}
@@ -114,6 +115,7 @@ class OrderBook:
         rung: float = 2.0 ** (round(4 * math.log2(ticks)) / 4)
         self._step = max(1, round(rung * self.shape.gap_ppm / (1_000_000 * _CELLS_A_LEVEL)))
         self._trades += 1
+        self._touches.clear()
         self._taken.clear()
 
     def replace(self, asks: list[tuple[int, int]], bids: list[tuple[int, int]]) -> None:
@@ -195,21 +197,24 @@ class OrderBook:
             return
         direction = 1 if side == "SELL" else -1
         step = self._step
-        cell = best // step
+        first = best // step
         yield self._touch(side)
-        for _ in range(2 * _CELLS_A_LEVEL * REST_LEVELS):
-            price, lots, occupied = self._cell(cell, step)
-            if price < 1:
+        for cell in range(first, first + direction * 2 * _CELLS_A_LEVEL * REST_LEVELS, direction):
+            if cell < 0:
                 return
-            if occupied and direction * price > direction * best:
-                yield price, lots
-            cell += direction
+            level = self._level(cell, step)
+            if level is not None and direction * level[0] > direction * best:
+                yield level
 
     def _touch(self, side: str) -> tuple[int, int]:
         """Return the best made-up level: a thin one, the smaller of two draws."""
-        best, step = self._best[side], self._step
-        cell = best // step
-        return best, min(self._cell(cell, step)[1], self._cell(cell + (1 if side == "SELL" else -1), step)[1])
+        known = self._touches.get(side)
+        if known is None:
+            best, step = self._best[side], self._step
+            cell = best // step
+            sizes = (self._lots(*self._draw(near, step)) for near in (cell, cell + (1 if side == "SELL" else -1)))
+            known = self._touches[side] = best, min(sizes)
+        return known
 
     def _lots_at(self, side: str, price: int) -> int:
         """Return the others' lots at a price that no opposite order reaches, without walking there."""
@@ -220,30 +225,34 @@ class OrderBook:
             lots = self._touch(side)[1] if price == best and best else 0
         else:
             step = self._step
-            level, lots, occupied = self._cell(price // step, step)
-            lots = lots if occupied and level == price else 0
+            level = self._level(price // step, step)
+            lots = level[1] if level is not None and level[0] == price else 0
         return max(0, lots - self._taken.get((side, price), 0))
 
-    def _cell(self, cell: int, step: int) -> tuple[int, int, bool]:
-        """Return price and size of the level in a stretch of prices, and whether there is one; it lives for a few trades."""
+    def _level(self, cell: int, step: int) -> tuple[int, int] | None:
+        """Return price and size of the level in a stretch of prices, if there is one; it lives for a few trades."""
         age = (self._trades + cell) // _LIFE
         known = self._cells.get(cell)
         if known is not None and known[0] == step and known[1] == age:
             return known[2]
-        price = cell * step + _mix(self._salt ^ cell) % step
-        draw = _mix(self._salt + 31 * cell + 7_919 * age)
-        occupied = _mix(draw) % _CELLS_A_LEVEL == 0
+        price, draw = self._draw(cell, step)
+        level = (price, self._lots(price, draw)) if price >= 1 and _mix(draw) % _CELLS_A_LEVEL == 0 else None
         if len(self._cells) > _CELLS_KEPT:
             self._cells.clear()
-        self._cells[cell] = made = (step, age, (price, self._lots(max(1, price), draw), occupied))
-        return made[2]
+        self._cells[cell] = (step, age, level)
+        return level
+
+    def _draw(self, cell: int, step: int) -> tuple[int, int]:
+        """Return the price in a stretch of prices where a level would be, and what its size is drawn from."""
+        age = (self._trades + cell) // _LIFE
+        return cell * step + _mix(self._salt ^ cell) % step, _mix(self._salt + 31 * cell + 7_919 * age)
 
     def _lots(self, price: int, draw: int) -> int:
         """Return a lognormal size in lots; many are round."""
         high, low = (draw >> 32) / (_HALF + 1), (draw & _HALF) / (_HALF + 1)
         normal = math.sqrt(-2.0 * math.log(1.0 - high)) * math.cos(2.0 * math.pi * low)
         yen = self.shape.level_yen * math.exp(self.shape.sigma * max(-_MOST_SIGMAS, min(_MOST_SIGMAS, normal)))
-        lots = int(yen * UYEN_PER_YEN / (price * self._unit_uyen))
+        lots = int(yen * UYEN_PER_YEN / (max(1, price) * self._unit_uyen))
         if lots >= 10 and draw % 1_000 < 1_000 * _ROUND_SHARE:
             grid = 10 ** (len(str(lots)) - 1)
             lots = lots // grid * grid

@@ -16,6 +16,7 @@ import gmobot
 from gmobot.core.instrument import to_yen
 from gmobot.emulator.engine.records import Account
 from gmobot.emulator.protocol import wire
+from gmobot.emulator.protocol.hands import CashMove, HandOrder, Hands
 from gmobot.emulator.protocol.maintenance import Closing
 from gmobot.emulator.protocol.positions import position_row
 from gmobot.errors import ConfigError
@@ -35,6 +36,8 @@ ENDPOINTS = {
     ("GET", "/ledger"): "balances, orders and executions of every account, or of ?account=; the books are checked first",
     ("GET", "/speed"): "how many times faster than real time the tape plays",
     ("POST", "/speed"): "play the tape faster or slower: {speed}",
+    ("POST", "/cash"): "the owner moves money: {move: deposit, withdrawal, transfer_out or transfer_in; amount, asset, account}",
+    ("POST", "/orders"): "the owner orders by hand: {symbol, side, size, type, price, position_id, account}",
     ("POST", "/status"): "open or close the exchange now: {status, emergency, status_endpoint}",
 }
 """Method and path below :data:`PREFIX`, and what it does."""
@@ -56,6 +59,7 @@ class AdminApi:
 
     def __init__(self, api: ExchangeApi) -> None:
         self._api = api
+        self._hands = Hands(api.exchange)
         self._routes: dict[tuple[str, str], Callable[[Request], Any]] = {
             ("GET", ""): lambda _: self._identity(),
             ("GET", "/faults"): lambda _: self._faults(),
@@ -66,6 +70,8 @@ class AdminApi:
             ("GET", "/ledger"): self._ledger,
             ("GET", "/speed"): lambda _: self._speed(),
             ("POST", "/speed"): self._set_speed,
+            ("POST", "/cash"): lambda request: self._hands.move(msgspec.json.decode(request.body, type=CashMove)),
+            ("POST", "/orders"): lambda request: self._hands.order(msgspec.json.decode(request.body, type=HandOrder)),
             ("POST", "/status"): self._status,
         }
 

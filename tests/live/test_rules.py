@@ -1,0 +1,184 @@
+"""Trading rules that change under a run, in the whole daemon; and state that is of another account."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+
+import msgspec
+import pytest
+from tests.live.bench import BTC, Bench, fill
+from tests.live.test_daemon import daemon, in_position, in_world, until
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
+
+from gmobot.config import Config, Environment, InstrumentConfig, Mode
+from gmobot.errors import ConfigError
+from gmobot.live.ownership import KEY, claim, owner_of
+from gmobot.live.rules import Grid, RulesWatch, begin_with
+from gmobot.ops.audit_read import events
+from gmobot.strategies.loader import load
+from gmobot.strategies.program import Program
+from gmobot.venue.models import SymbolRules
+
+
+@pytest.fixture(scope="module")
+def program() -> Program:
+    return load(EMA, PARAMS[EMA])
+
+
+def publish(world: World, **rules: str) -> None:
+    """The exchange publishes other rules."""
+    handlers = world.api._public._handlers
+    (row,) = handlers["/v1/symbols"]({})
+    handlers["/v1/symbols"] = lambda _: [row | rules]
+
+
+def delist(world: World) -> None:
+    world.api._public._handlers["/v1/symbols"] = lambda _: [{**OTHER}]
+
+
+OTHER = {
+    "symbol": "ETH",
+    "minOrderSize": "0.01",
+    "maxOrderSize": "100",
+    "sizeStep": "0.01",
+    "tickSize": "1",
+    "takerFee": "0",
+    "makerFee": "0",
+}
+
+
+def look(world: World) -> None:
+    daemon(world)._intake.rules.set()
+
+
+def barred(world: World) -> bool:
+    return daemon(world).desks["BTC"].market.barred is not None
+
+
+def test_new_limits_count_for_the_next_order(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await asyncio.sleep(11.0)
+        publish(world, maxOrderSize="0.004")
+        look(world)
+        books = daemon(world).books
+        assert books is not None
+        await until(lambda: books.instrument("BTC").max_size == Decimal("0.004"), seconds=15.0)
+        before = len(world.account.orders)
+        await until(lambda: len(world.account.orders) > before + 4, seconds=300.0)
+        later = [order for order in list(world.account.orders.values())[before:] if order.execution_type == "MARKET"]
+        assert later
+        assert max(order.lots for order in later) <= 400, "larger ones go in pieces"
+        assert not barred(world)
+
+    in_world(program, script)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda world: publish(world, tickSize="0.1"),
+        lambda world: publish(world, sizeStep="0.0001", minOrderSize="0.0001"),
+        delist,
+    ],
+    ids=["finer tick", "coarser step", "delisted"],
+)
+def test_another_grid_or_none_opens_nothing_more_and_exits_go_on(program: Program, change: Callable[[World], None]) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await asyncio.sleep(11.0)
+        await until(lambda: world.ours.refresh().covered > 0)
+        change(world)
+        look(world)
+        await until(lambda: barred(world), seconds=30.0)
+        before = [order.order_id for order in world.account.orders.values() if order.side == "BUY"]
+        await until(lambda: world.ours.refresh().lots == 0, seconds=300.0)
+        await asyncio.sleep(60.0)
+        assert [order.order_id for order in world.account.orders.values() if order.side == "BUY"] == before
+        told = [row for row in events(world.var / "logs") if row["event"] == "error" and row.get("reason") == "rules_changed"]
+        assert len(told) == 1, "told once"
+
+    in_world(program, script)
+
+
+async def test_a_fill_between_two_of_our_ticks_is_booked_to_the_micro_yen(bench: Bench) -> None:
+    await bench.open()
+    await bench.acknowledged(order_id=1, lots=100)
+    await bench.books.book(msgspec.structs.replace(fill(11, lots=100, fee=5), price=Decimal("10000000.25")))
+    # 0.001 coins at 10,000,000.25 yen, and five yen of fee.
+    assert bench.books.ledger("BTC").cash_uyen == -(10_000_000_250 + 5_000_000)
+    assert bench.books.ledger("BTC").cost_uyen == 10_000_000_000
+    await bench.close()
+
+
+async def test_limits_that_cannot_be_held_leave_the_old_ones(bench: Bench) -> None:
+    await bench.open()
+    told: list[tuple[str, str]] = []
+
+    async def tell(reason: str, text: str) -> None:
+        told.append((reason, text))
+
+    watch = RulesWatch([InstrumentConfig()], bench.books, {"BTC": bench.market}, bench.store, fee_rounding="half_up", tell=tell)
+    await watch.look([rules(taker_fee=Decimal("0.00000001"))])
+    assert (told[0][0], bench.market.barred) == ("rules_changed", None)
+    assert bench.books.instrument("BTC") == BTC
+    await watch.look([rules(taker_fee=Decimal("0.0009"))])
+    assert bench.books.instrument("BTC").taker_fee == bench.market.instrument.taker_fee == Decimal("0.0009")
+    await watch.look([])
+    await watch.look([])
+    assert (len(told), bench.market.barred) == (2, "rules_changed")
+    await watch.look([rules()])
+    assert bench.market.barred is None, "listed again"
+    await bench.close()
+
+
+def rules(**changes: Decimal) -> SymbolRules:
+    """Return the rules of the bench's symbol."""
+    values = {
+        "min_order_size": BTC.min_size,
+        "max_order_size": BTC.max_size,
+        "size_step": BTC.size_step,
+        "tick_size": BTC.tick_size,
+        "taker_fee": BTC.taker_fee,
+        "maker_fee": BTC.maker_fee,
+    }
+    return SymbolRules(symbol="BTC", **(values | changes))
+
+
+@pytest.mark.parametrize(("holding", "tick"), [(True, Decimal(1)), (False, Decimal("0.5"))])
+async def test_a_start_keeps_the_grid_of_what_is_held(bench: Bench, holding: bool, tick: Decimal) -> None:
+    await bench.open()
+    await bench.store.save_account(Grid.of(BTC).numbers("BTC"))
+    if holding:
+        await bench.owning(100)
+    saved = await bench.store.load()
+    row, still_known = begin_with(rules(tick_size=Decimal("0.5")), saved)
+    assert (row.tick_size, still_known) == (tick, holding)
+    assert begin_with(rules(), saved) == (rules(), True)
+    coarse, _ = begin_with(rules(size_step=Decimal("0.0001"), min_order_size=Decimal("0.0001")), saved)
+    assert coarse.size_step == (BTC.size_step if holding else Decimal("0.0001"))
+    await bench.close()
+
+
+@pytest.mark.parametrize("holding", [True, False])
+async def test_books_of_another_kind_of_account_are_refused_while_something_is_held(bench: Bench, holding: bool) -> None:
+    await bench.open()
+    paper = Config(mode=Mode.PAPER)
+    live = Config(mode=Mode.LIVE, environment=Environment.PRODUCTION)
+    bench.account.start(5, {})
+    await bench.store.save_account(bench.account.state.to_dict() | {KEY: owner_of(paper)})
+    if holding:
+        await bench.owning(100)
+    saved = await bench.store.load()
+    claim(paper, saved)
+    assert saved.account["base_cash"] == 5
+    if holding:
+        with pytest.raises(ConfigError, match=r"mode paper and holds BTC.*set paths\.var to another folder"):
+            claim(live, saved)
+    else:
+        claim(live, saved)
+        assert saved.account == {}, "with nothing open it begins anew"
+    await bench.close()

@@ -1,0 +1,594 @@
+"""Turn by turn: when it looks, when it waits, when it tries again, and when it compares with the exchange."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.live.bench import BTC_JPY, PRICE, STOP, Bench, book, fill, order
+
+from gmobot.clock import elapsed_ns
+from gmobot.errors import Category, Refused, Unavailable, VenueError
+from gmobot.live.intents import IntentState
+from gmobot.venue.models import Order, OrderStatus, OrderType, Side
+
+TRIGGER = PRICE - 1_000
+TROUBLE = Unavailable("no answer")
+
+
+class Desk(Bench):
+    """A bench whose exchange takes every order, unless it has trouble with the next ones."""
+
+    async def open(self) -> None:
+        await super().open()
+        self.trouble_with: list[VenueError] = []
+
+        async def take(_: object) -> int:
+            if self.trouble_with:
+                raise self.trouble_with.pop(0)
+            return len(self.rest.placed) + len(self.rest.closed)
+
+        self.rest.answer = self.rest.answer_close = take
+
+    def refuse(self, code: str, category: Category = Category.VALIDATION) -> None:
+        """Refuse the next order."""
+        self.trouble_with.append(Refused("no", category=category, code=code))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+async def passed(bench: Desk, seconds: float) -> None:
+    """Let time pass, with a fresh book, and take a turn."""
+    bench.clock.advance(seconds)
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    await bench.trader.turn()
+
+
+def types(bench: Desk) -> list[OrderType]:
+    return [request.type for request in bench.rest.placed]
+
+
+def stop_there(number: int, **changes: Any) -> Order:
+    values: dict[str, Any] = {"side": Side.SELL, "type": OrderType.STOP, "price": Decimal(PRICE - 100)}
+    return order(number, **(values | changes))
+
+
+# --- comparing ----------------------------------------------------------------------------------------
+
+
+async def test_a_comparison_books_what_nobody_told(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.want(100, stop=PRICE - 100)
+    bench.rest.fills = [fill(11, 1, side=Side.SELL)]
+    bench.rest.orders_there = {1: stop_there(1, executed=100, status=OrderStatus.FILLED)}
+    asked = bench.trader.reconcile()
+    assert bench.trader.reconcile() is asked, "two who ask are answered by one"
+    assert not asked.done()
+    await bench.trader.turn()
+    assert asked.result() is None
+    assert bench.books.position("BTC") == 0
+    assert bench.trader.reconcile() is not asked
+    await bench.close()
+
+
+async def test_a_comparison_asks_about_every_open_order(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    ours = await bench.acknowledged(order_id=1, **STOP)
+    bench.want(100, stop=PRICE - 100)
+    bench.rest.orders_there = {1: stop_there(1, status=OrderStatus.CANCELLED)}
+    bench.trader.reconcile()
+    await bench.trader.turn()
+    assert ours.intent_id not in [known.intent_id for known in bench.books.open_intents("BTC")]
+    await bench.close()
+
+
+async def test_a_comparison_without_an_answer_says_so_and_the_next_one_is_new(bench: Desk) -> None:
+    await bench.open()
+    bench.rest.trouble = TROUBLE
+    asked = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert asked.exception() is TROUBLE
+    bench.rest.trouble = None
+    again = bench.trader.reconcile()
+    assert again is not asked
+    await bench.trader.turn()
+    assert again.result() is None
+    await bench.close()
+
+
+@pytest.mark.parametrize("trouble", [None, TROUBLE])
+async def test_who_asked_may_have_gone_meanwhile(bench: Desk, trouble: VenueError | None) -> None:
+    await bench.open()
+    bench.rest.trouble = trouble
+    bench.trader.reconcile().cancel()
+    await bench.trader.turn()
+    bench.rest.trouble = None
+    again = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert again.result() is None
+    await bench.close()
+
+
+async def test_a_comparison_waits_for_an_order_on_its_way_but_not_forever(bench: Desk) -> None:
+    await bench.open()
+    bench.want(100)
+    await bench.trader.turn()
+    bench.rest.orders_there = {1: order(1)}
+    asked = bench.trader.reconcile()
+    await passed(bench, 0.0)
+    await passed(bench, 9.999)
+    assert not asked.done()
+    await passed(bench, 0.001)
+    assert asked.result() is None
+    await bench.close()
+
+
+async def test_what_lies_bare_goes_before_a_comparison(bench: Desk) -> None:
+    await bench.open()
+    bench.want(100, stop=TRIGGER, may_open=False)
+    bought = False
+
+    async def active(symbol: str) -> list[Order]:
+        nonlocal bought
+        if not bought:
+            bought = True
+            await bench.owning(100)
+            bench.clock.advance(1.0)
+        return []
+
+    bench.rest.active_orders = active  # type: ignore[method-assign]
+    asked = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert not asked.done()
+    assert types(bench) == [], "the comparison was let go, and nothing else done with it"
+    bench.rest.orders_there = {1: stop_there(1, price=Decimal(TRIGGER))}
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.STOP]
+    assert asked.done()
+    await bench.close()
+
+
+async def test_an_entry_is_nothing_to_break_off_a_comparison_for(bench: Desk) -> None:
+    await bench.open()
+
+    async def active(symbol: str) -> list[Order]:
+        bench.want(100)
+        return []
+
+    bench.rest.active_orders = active  # type: ignore[method-assign]
+    asked = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert asked.result() is None
+    await bench.close()
+
+
+async def test_what_was_just_refused_does_not_keep_a_comparison_waiting(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=TRIGGER)
+    bench.refuse("ERR-201")
+    asked = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.STOP]
+    assert asked.result() is None
+    await bench.close()
+
+
+# --- trying again -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "category", "seconds", "closings"),
+    [
+        ("ERR-201", Category.INSUFFICIENT_FUNDS, 1.0, 0),
+        ("ERR-254", Category.VALIDATION, 1.0, 0),
+        ("ERR-208", Category.VALIDATION, 1.0, 0),
+        ("ERR-5201", Category.MAINTENANCE, 2.0, 1),
+    ],
+)
+async def test_what_was_refused_is_tried_again_after_a_while(
+    bench: Desk, code: str, category: Category, seconds: float, closings: int
+) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=TRIGGER)
+    bench.refuse(code, category)
+    await bench.trader.turn()
+    assert len(bench.rest.placed) == 1
+    assert bench.closings == closings
+    await passed(bench, seconds - 0.001)
+    assert len(bench.rest.placed) == 1
+    await passed(bench, 0.001)
+    assert len(bench.rest.placed) == 2
+    await bench.close()
+
+
+async def test_held_by_another_order_is_said_until_the_next_reply(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=TRIGGER)
+    said = [bench.trader.reserved]
+    bench.refuse("ERR-208")
+    await bench.trader.turn()
+    said.append(bench.trader.reserved)
+    await passed(bench, 1.0)
+    said.append(bench.trader.reserved)
+    assert said == [False, True, False]
+    await bench.close()
+
+
+async def test_held_by_another_order_asks_about_our_own_closes_first(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(200)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.rest.orders_there = {1: stop_there(1, status=OrderStatus.CANCELLED)}
+    bench.want(200, stop=PRICE - 100)
+    bench.refuse("ERR-208")
+    await bench.trader.turn()
+    assert bench.books.by_order(1) in bench.books.open_intents("BTC")
+    await passed(bench, 0.1)
+    ended = bench.books.by_order(1)
+    assert ended is not None
+    assert ended.state is IntentState.CANCELLED
+    await bench.close()
+
+
+async def test_what_has_gone_another_way_is_compared_with_the_exchange(bench: Desk) -> None:
+    complaints: list[str] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
+    await bench.open()
+    await bench.owning(100)
+    bench.want(0)
+    comparisons = 0
+
+    async def active(symbol: str) -> list[Order]:
+        nonlocal comparisons
+        comparisons += 1
+        if comparisons == 1:
+            raise TROUBLE
+        return []
+
+    bench.rest.active_orders = active  # type: ignore[method-assign]
+    bench.refuse("ERR-254")
+    await bench.trader.turn()
+    await passed(bench, 0.5)
+    assert comparisons == 1
+    bench.refuse("ERR-254")
+    await passed(bench, 0.5)
+    assert comparisons == 2
+    await asyncio.sleep(0)
+    gc.collect()
+    assert complaints == [], "nobody waited for it"
+    await bench.close()
+
+
+# --- orders that take too long -------------------------------------------------------------------------
+
+
+def asked(bench: Desk) -> list[int]:
+    """Count questions about single orders from now on."""
+    numbers: list[int] = []
+    ask = bench.rest.orders
+
+    async def orders(order_ids: Any) -> list[Order]:
+        numbers.extend(order_ids)
+        return await ask(order_ids)
+
+    bench.rest.orders = orders  # type: ignore[method-assign]
+    return numbers
+
+
+async def test_a_market_order_is_asked_about_after_a_second(bench: Desk) -> None:
+    await bench.open()
+    numbers = asked(bench)
+    bench.want(100)
+    await bench.trader.turn()
+    bench.rest.orders_there = {1: order(1)}
+    await passed(bench, 0.0)
+    await passed(bench, 1.0)
+    assert numbers == []
+    await passed(bench, 0.001)
+    assert numbers == [1]
+    await bench.close()
+
+
+async def test_a_resting_order_is_not_asked_about(bench: Desk) -> None:
+    await bench.open()
+    numbers = asked(bench)
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.want(100, stop=PRICE - 100)
+    await bench.trader.turn()
+    await passed(bench, 60.0)
+    assert numbers == []
+    await bench.close()
+
+
+async def test_a_cancel_that_shows_no_effect_is_asked_about_and_repeated(bench: Desk) -> None:
+    await bench.open()
+    numbers = asked(bench)
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.rest.orders_there = {1: stop_there(1)}
+    bench.want(0)
+    await bench.trader.turn()
+    await passed(bench, 1.0)
+    assert (bench.rest.cancelled, numbers) == ([1], [])
+    await passed(bench, 0.001)
+    assert (bench.rest.cancelled, numbers) == ([1, 1], [1])
+    await bench.close()
+
+
+async def test_a_limit_exit_that_the_market_left_behind_is_taken_back_once(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.market.on_book(book(spread=1_000_000), elapsed_ns(bench.clock))
+    bench.want(0)
+    await bench.trader.turn()
+    await bench.trader.turn()
+    bench.clock.advance(5.0)
+    await bench.trader.turn()
+    assert bench.rest.cancelled == []
+    bench.clock.advance(0.001)
+    await bench.trader.turn()
+    await bench.trader.turn()
+    assert bench.rest.cancelled == [1]
+    await bench.close()
+
+
+# --- triggers that do not rest at the exchange -----------------------------------------------------------
+
+LONG: list[tuple[int, bool]] = [(PRICE + 49, False), (PRICE + 50, True), (PRICE + 51, True), (PRICE - 49, False), (PRICE - 50, True)]
+
+
+@pytest.mark.parametrize(("price", "leaves"), LONG)
+async def test_a_price_at_a_trigger_is_an_exit(bench: Desk, price: int, leaves: bool) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=PRICE - 50, take_profit=PRICE + 50)
+    bench.market.last = price
+    bench.trader.on_price()
+    assert bench.trader.closing is leaves
+    await bench.close()
+
+
+@pytest.mark.parametrize(("price", "leaves"), [(2 * PRICE - price, leaves) for price, leaves in LONG])
+async def test_a_short_s_triggers_lie_the_other_way(tmp_path: Path, price: int, leaves: bool) -> None:
+    bench = Desk(tmp_path, BTC_JPY)
+    await bench.open()
+    await bench.acknowledged(order_id=900, side=Side.SELL)
+    sold = msgspec.structs.replace(fill(9_000, 900, side=Side.SELL), symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=70)
+    await bench.tracker.on_execution(sold)
+    assert bench.books.position("BTC_JPY") == -100
+    bench.want(-100, stop=PRICE + 50, take_profit=PRICE - 50)
+    bench.market.last = price
+    bench.trader.on_price()
+    assert bench.trader.closing is leaves
+    await bench.close()
+
+
+@pytest.mark.parametrize(("stop", "take_profit"), [(0, 0), (0, PRICE + 50), (PRICE - 50, 0)])
+async def test_a_trigger_that_was_not_asked_for_does_not_fire(bench: Desk, stop: int, take_profit: int) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=stop, take_profit=take_profit)
+    bench.market.last = PRICE - 60 if not stop else PRICE + 60
+    bench.trader.on_price()
+    assert not bench.trader.closing
+    await bench.close()
+
+
+async def test_a_stop_at_the_exchange_fires_there(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.want(100, stop=PRICE - 100)
+    bench.market.last = PRICE - 200
+    bench.trader.on_price()
+    assert not bench.trader.closing
+    await bench.close()
+
+
+async def test_a_price_says_nothing_to_somebody_who_owns_nothing(bench: Desk) -> None:
+    await bench.open()
+    bench.trader.on_price()
+    bench.want(100, stop=PRICE - 50)
+    bench.market.last = PRICE - 60
+    bench.trader.on_price()
+    assert not bench.trader.closing, "a target that is not bought yet is no position to close"
+    await bench.close()
+
+
+async def test_an_exit_that_was_triggered_goes_on_when_the_price_comes_back(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, take_profit=PRICE + 50)
+    bench.market.last = PRICE + 50
+    bench.trader.on_price()
+    bench.market.last = PRICE
+    bench.trader.on_price()
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET]
+    await bench.tracker.on_execution(fill(12, 1, side=Side.SELL))
+    await bench.trader.turn()
+    assert not bench.trader.closing, "and is over with the position"
+    await bench.close()
+
+
+# --- what may be sent ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("seconds", "sent"), [(10.0, 1), (10.001, 0)])
+async def test_a_decision_opens_for_as_long_as_its_window(bench: Desk, seconds: float, sent: int) -> None:
+    await bench.open()
+    bench.want(100)
+    await passed(bench, seconds)
+    assert len(bench.rest.placed) == sent
+    await bench.close()
+
+
+async def test_without_any_price_an_exit_waits(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.market.last, bench.market.book = 0, None
+    bench.want(0)
+    await bench.trader.turn()
+    assert bench.rest.placed == []
+    bench.market.last = PRICE
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.LIMIT]
+    await bench.close()
+
+
+def take_prices_away(bench: Desk) -> None:
+    bench.market.last, bench.market.book = 0, None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda bench: setattr(bench, "standing", replace(bench.standing, exchange_open=False)),
+        take_prices_away,
+    ],
+)
+async def test_a_stop_stays_while_nothing_could_take_its_place(bench: Desk, change: Callable[[Desk], None]) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.want(0)
+    change(bench)
+    await bench.trader.turn()
+    assert bench.rest.cancelled == []
+    await bench.close()
+
+
+async def test_an_entry_is_taken_back_also_while_the_exchange_is_closed(bench: Desk) -> None:
+    await bench.open()
+    await bench.acknowledged(order_id=1, type=OrderType.LIMIT, price=PRICE - 5)
+    bench.standing = replace(bench.standing, exchange_open=False)
+    bench.want(0)
+    await bench.trader.turn()
+    assert bench.rest.cancelled == [1]
+    await bench.close()
+
+
+async def test_the_largest_position_counts_what_is_open_and_what_is_held(tmp_path: Path) -> None:
+    bench = Desk(tmp_path, max_lots=250)
+    await bench.open()
+    await bench.owning(100)
+    bench.want(251)
+    await bench.trader.turn()
+    assert bench.rest.placed == []
+    (told,) = (event for event in bench.events() if event.get("reason"))
+    assert (told["reason"], told["sent"]) == ("max_position_size_exceeded", False)
+    bench.want(250)
+    await bench.trader.turn()
+    assert [request.size for request in bench.rest.placed] == [bench.instrument.size(150)]
+    await bench.close()
+
+
+async def test_what_was_not_sent_is_said_once_for_each_decision_and_reason(bench: Desk) -> None:
+    await bench.open()
+    bench.standing = replace(bench.standing, watch_reason="paper")
+    bench.want(100)
+    await bench.trader.turn()
+    await bench.trader.turn()
+    bench.standing = replace(bench.standing, watch_reason="not_armed")
+    await bench.trader.turn()
+    await bench.trader.turn()
+    bench.clock.advance(1.0)
+    bench.want(100)
+    await bench.trader.turn()
+    await bench.trader.turn()
+    assert [event["reason"] for event in bench.events()] == ["paper", "not_armed", "not_armed"]
+    assert {event["state"] for event in bench.events()} == {"rejected"}
+    await bench.close()
+
+
+async def test_until_the_first_desire_what_is_owned_stays(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.trader.turn()
+    assert (bench.rest.placed, bench.trader.closing, bench.trader.stop) == ([], False, 0)
+    await bench.close()
+
+
+# --- waiting ------------------------------------------------------------------------------------------
+
+
+async def test_idle_is_when_nothing_is_on_its_way(bench: Desk) -> None:
+    await bench.open()
+    assert not bench.trader.idle.is_set()
+    await bench.trader.turn()
+    assert bench.trader.idle.is_set()
+    bench.want(100)
+    assert not bench.trader.idle.is_set()
+    bench.trader._wake.clear()
+    await bench.trader.turn()
+    assert not bench.trader.idle.is_set(), "a MARKET order is on its way to its end"
+    await bench.tracker.on_execution(fill(11, 1))
+    await bench.trader.turn()
+    assert bench.trader.idle.is_set()
+    await bench.close()
+
+
+async def test_it_works_on_through_questions_without_an_answer(bench: Desk) -> None:
+    await bench.open()
+    lost = await bench.intend()
+    bench.rest.trouble = TROUBLE
+    at_work = asyncio.create_task(bench.trader.run())
+    bench.trader.wake()
+    await until(lambda: not bench.trader._wake.is_set())
+    assert not at_work.done()
+    bench.rest.trouble = None
+    bench.rest.orders_there = {4: order(4, executed=100, status=OrderStatus.FILLED)}
+    bench.rest.fills = [fill(11, 4)]
+    bench.trader.wake()
+    await until(lambda: bench.books.position("BTC") == 100)
+    assert lost.intent_id not in [ours.intent_id for ours in bench.books.unresolved()]
+    at_work.cancel()
+    await asyncio.gather(at_work, return_exceptions=True)
+    await bench.close()
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    """Let others work until something holds."""
+    for _ in range(1_000):
+        if holds():
+            return
+        await asyncio.sleep(0)
+    raise AssertionError("never")
+
+
+async def test_while_something_is_unknown_it_looks_again_by_itself(bench: Desk) -> None:
+    await bench.open()
+    await bench.intend()
+    looks = 0
+    ask = bench.rest.active_orders
+
+    async def active(symbol: str) -> list[Order]:
+        nonlocal looks
+        looks += 1
+        return await ask(symbol)
+
+    bench.rest.active_orders = active  # type: ignore[method-assign]
+    at_work = asyncio.create_task(bench.trader.run())
+    async with asyncio.timeout(4.0):
+        while looks < 2:
+            await asyncio.sleep(0.01)
+    at_work.cancel()
+    await asyncio.gather(at_work, return_exceptions=True)
+    await bench.close()

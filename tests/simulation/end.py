@@ -1,0 +1,72 @@
+"""What must hold at the end of a seed: after a quiet time, a clean stop and a last look nothing is missing."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from tests.simulation.evidence import Evidence
+from tests.simulation.invariants import audit_chain_verifies, every_execution_booked_once
+from tests.simulation.ours import Ours, Violation
+
+from gmobot.emulator.engine.exchange import Exchange
+from gmobot.emulator.engine.records import Account
+
+
+def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path) -> None:
+    """Our books must be the exchange's, to the unit.
+
+    Raises:
+        Violation: All that differs.
+    """
+    exchange.check()
+    evidence = Evidence(var / "state" / "gmobot.db")
+    try:
+        booked, forced = evidence.booked(), evidence.forced()
+    finally:
+        evidence.forget_connection()
+    every_execution_booked_once(booked, ours.executions)
+    executed = {number for number, execution in ours.executions.items() if ours.includes(execution, forced)}
+    problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
+    with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
+        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours)
+    if problems:
+        raise Violation("; ".join(problems))
+    audit_chain_verifies(var / "logs")
+
+
+def _orders(db: sqlite3.Connection, account: Account, ours: Ours, forced: set[int]) -> list[str]:
+    unresolved = db.execute("SELECT intent_id, state FROM intents WHERE state IN ('intent', 'unknown')").fetchall()
+    live = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
+    known = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL AND purpose <> 'forced'")}
+    foreign = {row[0] for row in db.execute("SELECT order_id FROM foreign_orders")} - forced
+    halted = db.execute("SELECT reason FROM latches WHERE name = 'halt'").fetchone()
+    sent = {number for number, order in account.orders.items() if number not in ours.foreign_orders and order.order_type != "LOSSCUT"}
+    # An order that ended without a fill before anybody could see it cannot be told from one that never arrived.
+    lost = {number for number in sent - known if account.orders[number].executed or account.orders[number].active}
+    there = {order.order_id for order in account.active() if order.order_id not in ours.foreign_orders}
+    problems = {
+        f"unresolved intents {unresolved}": bool(unresolved),
+        f"orders without an owner {lost}": bool(lost),
+        f"owned orders that are not there {known - sent}": bool(known - sent),
+        f"open orders differ: {live} of {there}": there != live,
+        f"ours taken for foreign {foreign & sent}": bool(foreign & sent),
+        f"halted {halted}": halted is not None,
+    }
+    return [problem for problem, holds in problems.items() if holds]
+
+
+def _money(db: sqlite3.Connection, exchange: Exchange, account: Account, ours: Ours) -> list[str]:
+    lots, cash, reported = db.execute(
+        "SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen'), json_extract(record, '$.reported_uyen') "
+        "FROM ledgers"
+    ).fetchone() or (0, 0, 0)
+    base = db.execute("SELECT value FROM account WHERE key = 'base_cash'").fetchone()
+    yen = reported if any(symbol.endswith("_JPY") for symbol in exchange.symbols) else cash
+    problems = [f"our ledger = the exchange's, to the unit: {lots} lots of {ours.signed}"] if lots != ours.signed else []
+    if base is None:
+        return [*problems, "the capital was never recorded"]
+    if difference := base[0] + yen - account.jpy_uyen:
+        problems.append(f"our ledger = the exchange's, to the unit: cash differs by {difference} uyen")
+    return problems

@@ -1,0 +1,120 @@
+"""What the daemon has on its disk: the database, read by another connection, and the journal that stands in for it."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gmobot.core.instrument import Instrument
+from gmobot.emulator.engine.checks import NewOrder
+from gmobot.live import emergency
+
+
+class Prior(NamedTuple):
+    """An intent that an order may be."""
+
+    intent_id: int
+    decision_id: int
+    purpose: str
+
+
+class Booked(NamedTuple):
+    """A row of the fills."""
+
+    order_id: int
+    side: str
+    lots: int
+    ticks: int
+    fee_uyen: int
+    realized_uyen: int
+
+
+class Evidence:
+    """Reads what is on the disk. Nothing here asks the daemon."""
+
+    def __init__(self, database: Path) -> None:
+        self.database = database
+        self._db: sqlite3.Connection | None = None
+
+    def forget_connection(self) -> None:
+        """The file is about to be replaced, or removed."""
+        if self._db is not None:
+            self._db.close()
+            self._db = None
+
+    def priors(self, new: NewOrder, instrument: Instrument, *, closing: bool) -> list[Prior]:
+        """Return the intents that an order may be, from the database, and from where they go while it cannot be written."""
+        wanted: dict[str, object] = {
+            "symbol": new.symbol,
+            "side": new.side,
+            "type": new.execution_type,
+            "lots": instrument.lots(new.size),
+            "price": instrument.ticks(new.price) if new.price is not None else 0,
+            "settle": "CLOSE" if closing else "OPEN",
+        }
+        condition = " AND ".join(f"{name} = ?" for name in wanted)
+        query = f"SELECT intent_id, decision_id, purpose FROM intents WHERE state = 'intent' AND {condition}"
+        found = [Prior(*row) for row in self._all(query, *wanted.values())]
+        for sql, values in self._emergency():
+            if sql.startswith("INSERT INTO intents"):
+                row = _row(sql, values)
+                if all(row[name] == value for name, value in wanted.items()):
+                    found.append(Prior(row["intent_id"], row["decision_id"], row["purpose"]))
+        return found
+
+    def amends(self, order_id: int, ticks: int) -> bool:
+        """Return whether it is written down that an order is being moved to a price."""
+        if self._all("SELECT 1 FROM intents WHERE order_id = ? AND amending_to = ?", order_id, ticks):
+            return True
+        return any(sql.startswith("UPDATE intents") and values[2] == ticks and values[3] == order_id for sql, values in self._emergency())
+
+    def unknown(self, but: int) -> int:
+        """Return how many orders' outcomes are not known, one aside."""
+        return int(self._all("SELECT COUNT(*) FROM intents WHERE state IN ('intent', 'unknown') AND intent_id <> ?", but)[0][0])
+
+    def latched(self) -> str:
+        """Return a latch that forbids new exposure, empty for none."""
+        rows = self._all("SELECT name FROM latches WHERE name IN ('halt', 'pause', 'close')")
+        return str(rows[0][0]) if rows else ""
+
+    def asked(self, decision_id: int, sign: int) -> bool:
+        """Return whether the bar of a decision is journaled with a desire in a direction."""
+        query = (
+            "SELECT 1 FROM journal WHERE seq > (SELECT MAX(seq) - 60 FROM journal) AND kind = 'bar' "
+            "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = ?"
+        )
+        return bool(self._all(query, decision_id, sign))
+
+    def fills(self) -> int:
+        """Return how many fills are booked."""
+        return int(self._all("SELECT COUNT(*) FROM fills")[0][0])
+
+    def booked(self) -> dict[int, Booked]:
+        """Return what is booked, by number of the execution."""
+        rows = self._all("SELECT execution_id, order_id, side, lots, ticks, fee_uyen, realized_uyen FROM fills")
+        return {row[0]: Booked(*row[1:]) for row in rows}
+
+    def forced(self) -> set[int]:
+        """Return orders that were taken for closes of our position by somebody else."""
+        return {row[0] for row in self._all("SELECT order_id FROM intents WHERE purpose = 'forced'")}
+
+    def ledger(self) -> dict[str, int]:
+        """Return the symbol's ledger, empty before the first fill."""
+        rows = self._all("SELECT record FROM ledgers")
+        return dict(json.loads(rows[0][0])) if rows else {}
+
+    def _emergency(self) -> list[tuple[str, tuple[Any, ...]]]:
+        records = emergency.read(self.database.with_name(emergency.NAME))
+        return [statement for _, batch in records for statement in batch]
+
+    def _all(self, sql: str, *values: object) -> list[Any]:
+        if self._db is None:
+            self._db = sqlite3.connect(f"file:{self.database}?mode=ro", uri=True, isolation_level=None)
+        return self._db.execute(sql, values).fetchall()
+
+
+def _row(sql: str, values: tuple[Any, ...]) -> dict[str, Any]:
+    columns = sql[sql.index("(") + 1 : sql.index(")")].split(", ")
+    return dict(zip(columns, values, strict=True))

@@ -1,0 +1,118 @@
+"""What is ours at the exchange, told apart from what is somebody else's: seen from the exchange, never from the daemon."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from gmobot.emulator.engine.exchange import Exchange
+from gmobot.emulator.engine.records import Account, Execution, Order
+
+
+class Violation(AssertionError):
+    """An invariant does not hold."""
+
+
+@dataclass(slots=True)
+class Holding:
+    """What is ours at the exchange, summed up.
+
+    Attributes:
+        lots: Of our position, without a sign.
+        covered: Of them, what our own closes would take, or a losscut price carried by their entry.
+        opening: What our open entries may still add.
+    """
+
+    lots: int = 0
+    covered: int = 0
+    opening: int = 0
+
+
+class Ours:
+    """Tells what is ours at the exchange from what is somebody else's.
+
+    Attributes:
+        foreign_orders: Orders that a hand placed.
+        foreign_positions: Positions that such an order opened.
+        executions: Everything that was ever executed for the account, by number.
+        dirty: Whether the exchange has told of anything since the sums were made.
+    """
+
+    def __init__(self, exchange: Exchange, account: Account, symbol: str, foreign_lots: int) -> None:
+        self._account = account
+        self._symbol = symbol
+        self._foreign_lots = foreign_lots
+        self._leverage = symbol.endswith("_JPY")
+        self.foreign_orders: set[int] = set()
+        self.foreign_positions: set[int] = set()
+        self.executions: dict[int, Execution] = {}
+        self.holding = Holding()
+        self.dirty = True
+        exchange.listeners.append(self._on_news)
+
+    @property
+    def signed(self) -> int:
+        """Our position, negative when short."""
+        if not self._leverage:
+            return self.refresh().lots
+        return sum(p.lots * p.sign for p in self._account.positions.values() if p.position_id not in self.foreign_positions)
+
+    def refresh(self) -> Holding:
+        """Sum up again if anything happened.
+
+        Raises:
+            Violation: Something foreign is touched, or both sides are held.
+        """
+        if self.dirty:
+            self.dirty = False
+            self.holding = self._on_leverage() if self._leverage else self._on_spot()
+        return self.holding
+
+    def includes(self, execution: Execution, forced: set[int]) -> bool:
+        """Return whether a fill belongs into our books: of our order, or of anybody's that closed our position.
+
+        Args:
+            execution: One of the account's.
+            forced: Orders that the daemon took for closes of its position by somebody else.
+        """
+        order = execution.order
+        if order.settles and execution.position is not None:
+            return execution.position.position_id not in self.foreign_positions
+        return order.order_id not in self.foreign_orders or order.order_id in forced
+
+    def _orders(self) -> list[Order]:
+        return [order for order in self._account.open_orders.values() if order.order_id not in self.foreign_orders]
+
+    def _on_spot(self) -> Holding:
+        lots = self._account.coins[self._symbol] - self._foreign_lots
+        if lots < 0:
+            raise Violation(f"nothing foreign touched: sold {-lots} lots that are not ours")
+        orders = self._orders()
+        covered = sum(order.open_lots for order in orders if order.side == "SELL")
+        return Holding(lots, covered, sum(order.open_lots for order in orders if order.side == "BUY"))
+
+    def _on_leverage(self) -> Holding:
+        positions = [p for p in self._account.positions.values() if p.lots and p.position_id not in self.foreign_positions]
+        if len({position.side for position in positions}) > 1:
+            raise Violation("worst-case exposure: both sides are held")
+        orders = self._orders()
+        for order in orders:
+            if any(settle.held and settle.position.position_id in self.foreign_positions for settle in order.settles):
+                raise Violation(f"nothing foreign touched: order {order.order_id} closes a position that is not ours")
+        covered = sum(order.open_lots for order in orders if order.settles)
+        return Holding(sum(p.lots for p in positions), covered, sum(order.open_lots for order in orders if order.opens))
+
+    def _on_news(self, *news: Any) -> None:
+        if news[0] in ("order", "execution", "position"):
+            self.dirty = True
+        if news[0] == "execution":
+            self._take_fill(news[1])
+
+    def _take_fill(self, execution: Execution) -> None:
+        self.executions[execution.execution_id] = execution
+        if execution.order.order_id not in self.foreign_orders:
+            return
+        if not self._leverage:
+            self._foreign_lots += execution.lots if execution.order.side == "BUY" else -execution.lots
+        elif execution.position is not None and not execution.order.settles:
+            self.foreign_positions.add(execution.position.position_id)
