@@ -125,7 +125,7 @@ def test_replay_and_explain_in_words_and_as_json(cli: Cli, var: Path) -> None:
     ((order,),) = ask(var, "SELECT order_id FROM intents WHERE purpose = 'entry' AND executed_lots > 0 LIMIT 1")
     told = cli("explain", str(order))
     assert told.code == 0
-    for word in (f"order {order}", "bar ", "state ", "decided  buy", "request", "acknowledged", "fill "):
+    for word in (f"order {order}", "bar ", "indicators ", "action=buy", "request", "acknowledged", "fill ", "outcome "):
         assert word in told.out, told.out
     assert json.loads(cli("explain", str(order), "--json").out)["order"]["order_id"] == order
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
@@ -133,5 +133,5 @@ def test_replay_and_explain_in_words_and_as_json(cli: Cli, var: Path) -> None:
         db.commit()
     differs = cli("replay")
     assert differs.code == 5
-    assert "target was 77" in differs.out
+    assert "target: recorded 77" in differs.out
     assert json.loads(cli("replay", "--json").out)["difference"]["recorded"] == 77

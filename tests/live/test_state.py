@@ -7,12 +7,15 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.live.bench import Bench, HandClock, open_store
+from tests.live.bench import Bench, HandClock, fill, open_store
 
 from gmobot.errors import StoreError
-from gmobot.live import schema
+from gmobot.live import saved, schema
 from gmobot.live.backups import KEPT, backup, backups, newest_for
 from gmobot.live.integrity import check
+from gmobot.live.intents import IntentState
+from gmobot.live.pruning import AT_ONCE
+from gmobot.live.recent import Recent
 from gmobot.live.records import EngineRow, Event, JournalRow
 
 
@@ -141,18 +144,105 @@ async def test_a_backup_is_made_while_the_daemon_writes_and_old_ones_go(bench: B
         backup(bench.directory / "no.db", reason="x")
 
 
-async def test_the_journal_is_let_go_in_small_pieces_and_fills_are_kept_for_good(bench: Bench) -> None:
+DAY = 86_400.0
+
+
+async def prune_all(bench: Bench) -> list[int]:
+    looked: list[int] = []
+    while looked[-1:] != [0]:
+        looked.append(await bench.store.prune(journal_days=30.0))
+    return looked
+
+
+async def test_the_journal_is_let_go_in_small_pieces_and_fills_are_kept_with_what_explains_them(bench: Bench) -> None:
+    await bench.open()
+    await bench.store.begin_run("hash", [])
+    await bench.owning(100)
+    never = await bench.acknowledged(order_id=5)
+    await bench.books.end(never, IntentState.CANCELLED, "")
+    await bench.books.note_foreign(77, "BTC", "seen")
+    for number in range(450):
+        engine, _, _ = decided()
+        explains = JournalRow(kind="bar", symbol="BTC", payload="{}", ref=1 if number == 200 else 1_000 + number)
+        await bench.store.save_decisions(engine, [explains], [])
+    await bench.store.save_decisions(engine, [JournalRow(kind="start", symbol="BTC", payload="{}")], [])
+    bench.clock.advance(DAY * 30 + 1)
+    await bench.store.save_decisions(*decided())
+    looked = await prune_all(bench)
+    assert max(looked) <= 4 * AT_ONCE
+    assert bench.sql("SELECT kind, ref FROM journal WHERE kind IN ('bar', 'start') ORDER BY seq") == [("bar", 1), ("start", 0), ("bar", 0)]
+    assert bench.sql("SELECT DISTINCT ref FROM journal WHERE kind IN ('order', 'fill')") == [(1,)]
+    assert bench.sql("SELECT order_id FROM intents") == [(900,)]
+    assert bench.sql("SELECT COUNT(*) FROM fills") == [(1,)]
+    assert bench.sql("SELECT COUNT(*) FROM foreign_orders") == [(0,)]
+    assert bench.sql("SELECT run_id FROM runs") == [("run-1",)]
+    await bench.reopen()
+    assert bench.saved.counts == {"orders": 2, "fills": 1}
+    assert (await bench.intend()).intent_id == 3
+    await bench.close()
+
+
+async def test_orders_that_may_still_fill_are_never_let_go(bench: Bench) -> None:
+    await bench.open()
+    await bench.intend()
+    await bench.acknowledged(order_id=5)
+    bench.clock.advance(DAY * 3_000)
+    await prune_all(bench)
+    assert bench.sql("SELECT state FROM intents") == [("intent",), ("acknowledged",)]
+    await bench.close()
+
+
+async def test_what_is_kept_is_not_looked_at_again(bench: Bench) -> None:
     await bench.open()
     await bench.owning(100)
-    for _ in range(450):
-        await bench.store.save_decisions(*decided())
-    bench.clock.advance(86_400.0 * 30 + 1)
-    await bench.store.save_decisions(*decided())
-    gone: list[int] = []
-    while gone[-1:] != [0]:
-        gone.append(await bench.store.prune(journal_days=30.0))
-    assert max(gone) <= 400
-    assert sum(gone) >= 450
-    assert bench.sql("SELECT COUNT(*) FROM journal WHERE kind = 'bar'") == [(1,)]
-    assert bench.sql("SELECT COUNT(*) FROM fills") == [(1,)]
+    bench.clock.advance(DAY * 31)
+    assert sum(await prune_all(bench)) > 0
+    bench.clock.advance(DAY)
+    assert await prune_all(bench) == [0]
+    await bench.close()
+
+
+async def test_runs_of_which_nothing_is_left_go_but_never_the_last(bench: Bench) -> None:
+    await bench.open()
+    await bench.store.begin_run("hash", [])
+    bench.clock.advance(1.0)
+    await bench.reopen()
+    await bench.store.begin_run("hash", [])
+    bench.clock.advance(DAY * 31)
+    await prune_all(bench)
+    assert bench.sql("SELECT run_id FROM runs") == [("run-2",)]
+    await bench.close()
+
+
+async def test_a_lock_on_the_database_is_no_reason_to_end(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.clock.advance(DAY * 31)
+    with closing(sqlite3.connect(database(bench.directory), isolation_level=None)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        assert await bench.store.prune(journal_days=30.0) == 0
+        other.execute("ROLLBACK")
+    assert sum(await prune_all(bench)) > 0
+    await bench.close()
+
+
+def test_what_was_seen_is_bounded_and_the_latest_kept() -> None:
+    seen = Recent([1, 2, 3, 4], most=3)
+    assert [number in seen for number in (1, 2, 3, 4)] == [False, True, True, True]
+    seen.add(3)
+    seen.add(5)
+    assert (len(seen), 2 in seen, 5 in seen) == (3, False, True)
+    seen.discard(5)
+    assert 5 not in seen
+
+
+async def test_memory_of_orders_and_fills_is_read_back_latest_first(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "MOST", 2)
+    await bench.open()
+    for number in (30, 10, 20):
+        await bench.acknowledged(order_id=number)
+        await bench.books.book(fill(number + 1, number, 1))
+        bench.clock.advance(1.0)
+    await bench.reopen()
+    assert (bench.saved.known_orders, bench.saved.known_executions) == ([10, 20], [11, 21])
     await bench.close()

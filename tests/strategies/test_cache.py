@@ -171,9 +171,9 @@ def test_old_directories_go_and_nothing_else_does(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("switch", ["BOUNDSCHECK", "OPT"])
 def test_the_compilers_switches_are_part_of_the_name(switch: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    cache_module._target.cache_clear()
-    before = cache_module._target()
-    cache_module._target.cache_clear()
+    cache_module.target.cache_clear()
+    before = cache_module.target()
+    cache_module.target.cache_clear()
     monkeypatch.setattr(f"numba.config.{switch}", 17)
-    assert cache_module._target() != before
-    cache_module._target.cache_clear()
+    assert cache_module.target() != before
+    cache_module.target.cache_clear()

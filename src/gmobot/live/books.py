@@ -21,6 +21,7 @@ from gmobot.errors import FatalError
 from gmobot.live.intents import Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
+from gmobot.live.recent import Recent
 from gmobot.live.records import Event, JournalRow
 from gmobot.live.saved import ABSENT, ABSENT_KEPT, Saved
 from gmobot.live.store import Store
@@ -76,9 +77,9 @@ class Books:
         }
         self._intent_of_order: dict[int, Intent] = {}
         self._ended: dict[int, Intent] = {}
-        self._known_orders: set[int] = set(saved.known_orders)
-        self._booked: set[int] = set(saved.known_executions)
-        self._foreign: set[int] = set(saved.foreign_orders)
+        self._known_orders = Recent(saved.known_orders)
+        self._booked = Recent(saved.known_executions)
+        self._foreign = Recent(saved.foreign_orders)
         self._notes: dict[int, list[JournalRow]] = {}
         self.retired_uyen = self._retire(saved.ledgers)
         """What symbols that are traded no longer did to the yen at the exchange."""
@@ -301,7 +302,9 @@ class Books:
         changed = self._replace(intent, state=state, executed_lots=executed)
         ledger = self.ledger(fill.symbol)
         closes = ledger.on_leverage and not intent.opens
-        ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=fill.realized_uyen)
+        told = None if closes and execution.realized_pnl_jpy is None else fill.realized_uyen
+        brought = ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=told)
+        fill = msgspec.structs.replace(fill, realized_uyen=brought)
         if closes:
             self.pieces(fill.symbol).closed(fill.position_id, fill.lots)
         else:
@@ -402,7 +405,7 @@ class Books:
                 fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
                 at_ns=execution.at_ns,
                 position_id=execution.position_id,
-                realized_uyen=to_uyen(execution.realized_pnl_jpy),
+                realized_uyen=to_uyen(execution.realized_pnl_jpy or Decimal(0)),
             )
         except InstrumentError as error:
             raise FatalError(f"execution {execution.execution_id} cannot be booked: {error}") from None

@@ -17,6 +17,7 @@ from gmobot.errors import StoreError
 from gmobot.live import schema
 from gmobot.live.backups import backup, newest_for
 from gmobot.live.integrity import check
+from gmobot.live.pruning import Pruner
 from gmobot.live.shadow import shadow
 from gmobot.live.statements import Batch
 
@@ -27,9 +28,8 @@ Connect = Callable[[Path], sqlite3.Connection]
 BUSY_SECONDS = 0.25
 """How long a commit waits for another process's lock: an exit must not wait longer before it takes the emergency way."""
 _OUTBOX_BATCH = 500
-_OUTBOX_KEPT = 20_000
-_PRUNED_AT_ONCE = 200
-"""Rows: a few milliseconds of the writer."""
+_WAL_BYTES = 16 << 20
+"""What a write-ahead log that has grown behind a long reader is cut back to."""
 _OURS_TO_MEND = (sqlite3.IntegrityError, sqlite3.ProgrammingError, sqlite3.InterfaceError, sqlite3.NotSupportedError)
 """Errors that say that we are wrong, not that the disk is."""
 
@@ -67,6 +67,7 @@ class Database:
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._prepared = False
+        self._pruner = Pruner()
         self.audit_failure: str | None = None
 
     def open(self) -> None:
@@ -129,23 +130,15 @@ class Database:
             self.prepare()
 
     def prune(self, before_ns: int) -> int:
-        """Delete a few journal rows from before a moment, and what the audit log has long had. Returns how many went.
+        """Let go of a little from before a moment. Returns how many rows were looked at; 0 when nothing is left to do.
 
         Raises:
-            StoreError: It cannot be written.
+            UnwritableError: It cannot be written.
         """
-        db = self._opened()
         try:
-            old = "SELECT seq FROM journal WHERE at_ns < ? ORDER BY seq LIMIT ?"
-            gone = db.execute(f"DELETE FROM journal WHERE seq IN ({old})", (before_ns, _PRUNED_AT_ONCE)).rowcount  # noqa: S608  # as above
-            copied = "SELECT seq FROM audit WHERE seq <= ? ORDER BY seq LIMIT ?"
-            told = db.execute(
-                f"DELETE FROM audit WHERE seq IN ({copied})",  # noqa: S608  # as above
-                (self._audit.last_seq - _OUTBOX_KEPT, _PRUNED_AT_ONCE),
-            ).rowcount
+            return self._pruner.prune(self._opened(), before_ns, copied=self._audit.last_seq)
         except sqlite3.Error as error:
             raise UnwritableError(f"{self.path}: {error}") from error
-        return gone + told
 
     def apply(self, batches: Sequence[Numbered]) -> None:
         """Commit batches, in order, all or nothing; when this returns they are on disk.
@@ -205,6 +198,7 @@ class Database:
         db.execute("PRAGMA journal_mode = WAL")
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA foreign_keys = ON")
+        db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
         return db
 
     def _migrate(self, db: sqlite3.Connection) -> None:

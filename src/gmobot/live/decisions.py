@@ -11,13 +11,13 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 
-from gmobot.clock import NS_PER_SECOND, Clock, iso_utc
+from gmobot.clock import NS_PER_SECOND, Clock, iso_utc, trading_day
 from gmobot.core.instrument import Instrument
 from gmobot.core.records import BAR_LATE
+from gmobot.live import recording
 from gmobot.live.account import Account
 from gmobot.live.desire import Desire
 from gmobot.live.records import EngineRow, Event, JournalRow
@@ -79,6 +79,7 @@ class SymbolDecisions:
         self._decided = decided
         self._bars: asyncio.Queue[np.ndarray] = asyncio.Queue(_QUEUE)
         self.hung = False
+        self._checkpoint_day: int | None = None
         self.last_bar_ns = 0
         self.last: Desired | None = None
         self.bars = 0
@@ -119,7 +120,7 @@ class SymbolDecisions:
         """Decide on closed bars, oldest first, and commit them together."""
         if self.hung or not len(bars):
             return
-        rows: list[JournalRow] = []
+        rows = self._checkpoint(int(bars["open_time"][0]))
         events: list[Event] = []
         desired: Desired | None = None
         due_ns = self._clock.now_ns()
@@ -179,9 +180,17 @@ class SymbolDecisions:
             desired=json.dumps({name: getattr(desire, name) for name in desire.__struct_fields__}),
         )
 
+    def _checkpoint(self, bar_open_ns: int) -> list[JournalRow]:
+        """Return, before the first bar of a run and of a day, everything a replay must begin with."""
+        day = trading_day(bar_open_ns)
+        if day == self._checkpoint_day:
+            return []
+        self._checkpoint_day = day
+        return [JournalRow(kind="start", symbol=self._instrument.symbol, payload=recording.start(self._core, self._instrument))]
+
     def _journal_row(self, bar: np.ndarray, account: np.ndarray, desired: Desired) -> JournalRow:
-        payload = {"bar": _plain(bar), "account": _plain(account), "desired": desired.to_dict()}
-        return JournalRow(kind="bar", symbol=self._instrument.symbol, payload=json.dumps(payload))
+        payload = recording.bar(self._core, bar, account, desired)
+        return JournalRow(kind="bar", symbol=self._instrument.symbol, payload=payload, ref=int(bar["open_time"][0]))
 
     def _event(self, bar: np.ndarray, desired: Desired) -> Event:
         instrument = self._instrument
@@ -199,8 +208,3 @@ class SymbolDecisions:
                 "take_profit_price": str(instrument.price(desired.take_profit)) if desired.take_profit else None,
             },
         )
-
-
-def _plain(record: np.ndarray) -> dict[str, Any]:
-    names = record.dtype.names or ()
-    return {name: record[name][0].item() for name in names}

@@ -23,8 +23,7 @@ from gmobot.live.feed import SymbolFeed
 from gmobot.live.gate import OrderGate
 from gmobot.live.market import Market
 from gmobot.live.protection import Cause, Cover, ProtectionMeter, cause_of
-from gmobot.live.records import Event, JournalRow
-from gmobot.live.replay import beginning
+from gmobot.live.records import Event
 from gmobot.live.store import Store
 from gmobot.live.tracker import OrderTracker
 from gmobot.live.trader import Manner, Standing, SymbolTrader
@@ -99,10 +98,9 @@ class Desk:
             found_closed=around.found_closed,
             manner=manner_of(config, around.config, market.instrument),
         )
-        self.core = DecisionCore(program, self.settings)
         self.decisions = SymbolDecisions(
             market.instrument,
-            self.core,
+            DecisionCore(program, self.settings),
             bar_seconds=config.bar_seconds,
             account=around.account,
             store=around.store,
@@ -123,10 +121,6 @@ class Desk:
             warmup_bars=around.config.runtime.warmup_bars or program.warmup_bars + 1,
             deliver=self.decisions.put,
         )
-
-    def beginning(self) -> JournalRow:
-        """Return what shapes this symbol's decisions besides their inputs, for the journal."""
-        return beginning(self.config.symbol, self.config.strategy, self.config.params, self.core)
 
     def measure_protection(self, books: Books, *, exchange_open: bool) -> list[Event]:
         """Take note of whether, and why, a part of the position lies open now. Returns what is news of it."""

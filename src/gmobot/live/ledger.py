@@ -47,7 +47,7 @@ class SymbolLedger:
         ledger.position = int(ledger._record.position)
         return ledger
 
-    def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int = 0) -> None:
+    def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int | None = 0) -> int:
         """Book a fill.
 
         Args:
@@ -56,7 +56,10 @@ class SymbolLedger:
             lots: Its size.
             fee_uyen: As reported, signed.
             closes: Whether it closes what is held, on leverage; on spot a sale always does.
-            realized_uyen: What a leverage close brought, as reported.
+            realized_uyen: What a leverage close brought, as reported; ``None`` when it was not: then our own sum is taken.
+
+        Returns:
+            What it brought.
 
         Raises:
             FatalError: It closes more than is ours, or opens a second side.
@@ -67,10 +70,13 @@ class SymbolLedger:
                 raise FatalError(f"{self._instrument.symbol}: a fill closes {lots} lots of {held} that are ours")
         elif held * signed < 0:
             raise FatalError(f"{self._instrument.symbol}: a fill opens {signed} lots beside {held} that are ours")
+        before = self.realized_uyen
         change = _buy if side is Side.BUY else _sell
         change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
-        self._reported_uyen += realized_uyen - fee_uyen
+        brought = self.realized_uyen - before if realized_uyen is None else realized_uyen
+        self._reported_uyen += brought - fee_uyen
         self.position = int(self._record.position)
+        return brought
 
     def apply_leverage_fee(self, fee_uyen: int) -> None:
         """Book what holding a position over the day's turn cost."""

@@ -1,193 +1,159 @@
-"""A recorded run, decided again: the same inputs must give the same decisions, byte for byte.
-
-The journal holds, per run and symbol, what shapes decisions (program, parameters, settings, the core's state at the
-start, the machine) and then every bar with the account as the core saw it and what it decided. Nothing else goes in.
-"""
+"""A recorded run fed to the decision core again: bar by bar, with the account of then, the same decisions must come out."""
 
 from __future__ import annotations
 
-import json
-import platform
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+import msgspec
 import numpy as np
 
-from gmobot import __version__
+from gmobot.clock import iso_utc
 from gmobot.core.records import ACCOUNT, BAR, SETTINGS
-from gmobot.errors import DataError
-from gmobot.live.records import JournalRow
-from gmobot.strategies.program import DecisionCore, Program
+from gmobot.errors import UserError
+from gmobot.live.reading import reading
+from gmobot.live.recording import Bar, Start, machine, record_of
+from gmobot.strategies.program import LAYOUT_BYTES, DecisionCore, Program, StateMismatchError
 
-LoadProgram = Callable[[str, Mapping[str, float]], Program]
-_BEGINNING = "run"
-
-
-def beginning(symbol: str, strategy: str, params: Mapping[str, float], core: DecisionCore) -> JournalRow:
-    """Return the journal's first row of a run: all that shapes a symbol's decisions besides their inputs."""
-    record = core.settings_record
-    settings = {name: record[name][0].item() for name in SETTINGS.names or ()}
-    payload = {
-        "strategy": strategy,
-        "params": dict(params),
-        "program": core.program.source_hash,
-        "settings": settings,
-        "state": core.dump().hex(),
-        "machine": machine(),
-    }
-    return JournalRow(kind=_BEGINNING, symbol=symbol, payload=json.dumps(payload))
+LAST = "last"
+_ROWS = "SELECT kind, symbol, payload FROM journal WHERE run_id = ? AND kind IN ('start', 'bar') ORDER BY seq"
+Load = Callable[[str, Mapping[str, float]], Program]
 
 
-def machine() -> dict[str, str]:
-    """Return what byte-identical decisions are promised for."""
-    import llvmlite.binding
-    import numba
-
-    return {
-        "gmobot": __version__,
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "numba": numba.__version__,
-        "cpu": str(llvmlite.binding.get_host_cpu_name()),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class Difference:
-    """The first decision that came out otherwise."""
+class Difference(msgspec.Struct, frozen=True, kw_only=True):
+    """The first thing that came out otherwise."""
 
     symbol: str
-    bar_open_ns: int
+    bar_at: str
     field: str
-    recorded: object
-    now: object
+    recorded: int | str | None
+    now: int | str | None
 
 
-@dataclass(slots=True)
-class Replayed:
-    """What came of a replay.
+class Replayed(msgspec.Struct, frozen=True, kw_only=True):
+    """What a replay showed.
 
     Attributes:
-        bars: Decided again.
-        difference: The first one that differs, ``None`` when all are identical.
-        notes: What a reader should know: another machine, nothing recorded.
+        bars: Bars that were decided on again.
+        skipped: Bars whose beginning is not in the journal any more.
+        notes: What was otherwise than when it was recorded, without being a difference.
     """
 
     run_id: str
-    bars: int = 0
-    difference: Difference | None = None
-    notes: list[str] = field(default_factory=list)
+    bars: int
+    skipped: int
+    difference: Difference | None
+    notes: list[str]
 
 
-def find_run(database: Path, wanted: str) -> str:
-    """Return the id of a run, ``last`` for the newest one.
-
-    Raises:
-        DataError: There is no such run, or no database.
-    """
-    with _opened(database) as db:
-        query = "SELECT run_id FROM runs WHERE run_id = ? OR ? = 'last' ORDER BY started_ns DESC LIMIT 1"
-        row = db.execute(query, (wanted, wanted)).fetchone()
-        if row is None:
-            known = [str(known[0]) for known in db.execute("SELECT run_id FROM runs ORDER BY started_ns DESC LIMIT 5")]
-            raise DataError(f"{database}: no run {wanted}; the newest are: {', '.join(known) or 'none'}")
-    return str(row[0])
-
-
-def replay(database: Path, run_id: str, load: LoadProgram, *, force: bool = False) -> Replayed:
-    """Feed a run's inputs to the decision core again.
+def replay(database: Path, run: str, load: Load, *, force: bool = False) -> Replayed:
+    """Feed a run to the core again.
 
     Args:
-        database: The state database; a daemon may be using it.
-        run_id: Which run.
-        load: Loads a strategy by reference and parameters.
-        force: Decide with today's strategy even where it is not the recorded one.
+        database: The state database; a daemon may be running on it.
+        run: A run's id, or ``last``.
+        load: Makes a program from a reference and parameters.
+        force: Go on although the strategy is not the one that decided then.
 
     Raises:
-        DataError: The run is not recorded whole, or its strategy has changed since.
+        UserError: There is no such run, nothing of it is kept, or the strategy has changed.
     """
-    result = Replayed(run_id)
-    with _opened(database) as db:
-        for symbol, begin in _beginnings(db, run_id):
-            core = core_of(begin, load, force=force)
-            if begin["machine"] != machine():
-                result.notes.append(f"{symbol}: recorded on {begin['machine']}, replayed on {machine()}")
-            for bar, account, desired in _bars(db, run_id, symbol):
-                now = core.step(bar, account).to_dict()
-                result.bars += 1
-                different = next((name for name in now if now[name] != desired.get(name)), None)
-                if different is not None:
-                    open_ns = int(bar["open_time"][0])
-                    result.difference = Difference(symbol, open_ns, different, desired.get(different), now[different])
-                    return result
-    if not result.bars:
-        result.notes.append("no bar was recorded")
-    return result
+    with closing(reading(database)) as db:
+        run_id = _run_id(db, run)
+        again = _Again(run_id, load, force=force)
+        for kind, symbol, payload in db.execute(_ROWS, (run_id,)):
+            found = again.start(symbol, payload) if kind == "start" else again.bar(symbol, payload)
+            if found is not None:
+                return again.result(found)
+        if not again.bars:
+            raise UserError(f"run {run_id}: no bar of it is in the journal with its beginning; it decided nothing, or is too long ago")
+        return again.result(None)
 
 
-def state_at(database: Path, run_id: str, symbol: str, bar_open_ns: int, load: LoadProgram) -> dict[str, Any] | None:
-    """Return the strategy's own state after a bar, by name, or ``None`` where the recorded strategy cannot be had."""
-    with _opened(database) as db:
-        for named, begin in _beginnings(db, run_id):
-            if named != symbol:
-                continue
-            try:
-                core = core_of(begin, load, force=False)
-            except DataError:
-                return None
-            for bar, account, _ in _bars(db, run_id, symbol):
-                core.step(bar, account)
-                if int(bar["open_time"][0]) == bar_open_ns:
-                    return core.state_by_name()
-    return None
+class _Again:
+    """The cores of one run, by symbol."""
+
+    def __init__(self, run_id: str, load: Load, *, force: bool) -> None:
+        self._run_id = run_id
+        self._load = load
+        self._force = force
+        self._cores: dict[str, DecisionCore] = {}
+        self._at: dict[str, int] = {}
+        self._notes: dict[str, None] = {}
+        self.bars = 0
+        self._skipped = 0
+
+    def start(self, symbol: str, payload: str) -> Difference | None:
+        start = msgspec.json.decode(payload, type=Start)
+        core = self._cores.get(symbol)
+        if core is None:
+            self._cores[symbol] = self._begin(symbol, start)
+        elif core.dump() != start.remembered():
+            return self._differs(symbol, "what the core remembers", "as of the day's start", "otherwise")
+        return None
+
+    def bar(self, symbol: str, payload: str) -> Difference | None:
+        core, row = self._cores.get(symbol), msgspec.json.decode(payload, type=Bar)
+        if core is None:
+            self._skipped += 1
+            return None
+        self._at[symbol] = row.bar["open_time"]
+        desired = core.step(self._record(symbol, row.bar, BAR), self._record(symbol, row.account, ACCOUNT)).to_dict()
+        self.bars += 1
+        for field in [*row.desired, *(name for name in desired if name not in row.desired)]:
+            recorded, now = row.desired.get(field), desired.get(field)
+            if recorded != now:
+                return self._differs(symbol, field, recorded, now)
+        if core.digest() != row.core:
+            return self._differs(symbol, "what the core remembers", row.core, core.digest())
+        return None
+
+    def result(self, difference: Difference | None) -> Replayed:
+        return Replayed(run_id=self._run_id, bars=self.bars, skipped=self._skipped, difference=difference, notes=[*self._notes])
+
+    def _begin(self, symbol: str, start: Start) -> DecisionCore:
+        program = self._load(start.strategy, start.params)
+        if program.source_hash != start.program:
+            if not self._force:
+                raise UserError(
+                    f"run {self._run_id}: {start.strategy} is not the code that decided then ({start.program}, now {program.source_hash}); "
+                    "check out that version, or add --force to see what differs"
+                )
+            self._notes[f"{symbol}: the strategy has changed since"] = None
+        if start.machine != machine():
+            self._notes[f"recorded on another processor: {start.machine}"] = None
+        core = DecisionCore(program, self._record(symbol, start.settings, SETTINGS))
+        stored, fresh = start.remembered(), core.dump()
+        if self._force and len(stored) == len(fresh):
+            stored = fresh[:LAYOUT_BYTES] + stored[LAYOUT_BYTES:]
+        try:
+            core.load(stored)
+        except StateMismatchError as error:
+            if not self._force:
+                raise UserError(f"run {self._run_id}, {symbol}: {error}; add --force to begin with an empty state") from None
+            self._notes[f"{symbol}: begun with an empty state"] = None
+        return core
+
+    def _record(self, symbol: str, numbers: Mapping[str, float], layout: np.dtype[np.void]) -> np.ndarray:
+        try:
+            return record_of(dict(numbers), layout)
+        except ValueError as error:
+            raise UserError(f"run {self._run_id}, {symbol}: it was recorded by another version: {error}") from None
+
+    def _differs(self, symbol: str, field: str, recorded: int | str | None, now: int | str | None) -> Difference:
+        return Difference(symbol=symbol, bar_at=iso_utc(self._at.get(symbol, 0)), field=field, recorded=recorded, now=now)
 
 
-def core_of(begin: Mapping[str, Any], load: LoadProgram, *, force: bool) -> DecisionCore:
-    """Return a core as it was when a run began.
-
-    Raises:
-        DataError: The strategy is not the recorded one.
-    """
-    program = load(begin["strategy"], begin["params"])
-    changed = program.source_hash != begin["program"]
-    if changed and not force:
-        raise DataError(f"{begin['strategy']} has changed since that run was recorded; replay with that version, or with --force")
-    settings = np.zeros(1, SETTINGS)
-    for name, value in begin["settings"].items():
-        settings[name] = value
-    core = DecisionCore(program, settings)
-    if not changed:
-        core.load(bytes.fromhex(begin["state"]))
-    return core
-
-
-def _beginnings(db: sqlite3.Connection, run_id: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    rows = db.execute("SELECT symbol, payload FROM journal WHERE run_id = ? AND kind = ? ORDER BY seq", (run_id, _BEGINNING)).fetchall()
-    if not rows:
-        raise DataError(f"run {run_id} has no record of how it began: it never traded, or its journal is past its time")
-    for symbol, payload in rows:
-        yield str(symbol), json.loads(payload)
-
-
-def _bars(db: sqlite3.Connection, run_id: str, symbol: str) -> Iterator[tuple[np.ndarray, np.ndarray, dict[str, Any]]]:
-    query = "SELECT payload FROM journal WHERE run_id = ? AND symbol = ? AND kind = 'bar' ORDER BY seq"
-    for (payload,) in db.execute(query, (run_id, symbol)):
-        row = json.loads(payload)
-        yield _record(row["bar"], BAR), _record(row["account"], ACCOUNT), row["desired"]
-
-
-def _record(values: Mapping[str, int], layout: np.dtype[Any]) -> np.ndarray:
-    record = np.zeros(1, layout)
-    for name, value in values.items():
-        record[name] = value
-    return record
-
-
-def _opened(database: Path) -> closing[sqlite3.Connection]:
-    if not database.exists():
-        raise DataError(f"{database}: no state database there; run the daemon first, or pass its --config")
-    return closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True))
+def _run_id(db: sqlite3.Connection, run: str) -> str:
+    query, values = (
+        ("SELECT run_id FROM runs ORDER BY started_ns DESC LIMIT 1", ())
+        if run == LAST
+        else ("SELECT run_id FROM runs WHERE run_id = ?", (run,))
+    )
+    found = db.execute(query, values).fetchone()
+    if found is None:
+        newest = ", ".join(row[0] for row in db.execute("SELECT run_id FROM runs ORDER BY started_ns DESC LIMIT 3"))
+        raise UserError(f"there is no run {run!r}; the newest are: {newest or 'none'}")
+    return str(found[0])

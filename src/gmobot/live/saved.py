@@ -10,6 +10,7 @@ import msgspec
 
 from gmobot.live.intents import Intent, IntentState, Latch
 from gmobot.live.positions import Piece
+from gmobot.live.recent import MOST
 from gmobot.live.records import EngineRow
 
 ABSENT = "absent: not found after the visibility delay"
@@ -41,9 +42,9 @@ class Saved(msgspec.Struct, frozen=True, kw_only=True):
     account: dict[str, int]
     engines: dict[str, EngineRow]
     latches: dict[Latch, str]
-    foreign_orders: set[int]
-    known_orders: set[int]
-    known_executions: set[int]
+    foreign_orders: list[int]
+    known_orders: list[int]
+    known_executions: list[int]
     known_flows: set[str]
     used_decisions: set[tuple[str, int, int]]
     pieces: list[Piece]
@@ -63,19 +64,26 @@ def load(db: sqlite3.Connection) -> Saved:
         account={row[0]: row[1] for row in db.execute("SELECT key, value FROM account")},
         engines={engine.symbol: engine for engine in engines},
         latches={Latch(row[0]): row[1] for row in db.execute("SELECT name, reason FROM latches")},
-        foreign_orders={row[0] for row in db.execute("SELECT order_id FROM foreign_orders")},
-        known_orders={row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL")},
-        known_executions={row[0] for row in db.execute("SELECT execution_id FROM fills")},
+        foreign_orders=_latest(db, "foreign_orders", "order_id", "seen_ns"),
+        known_orders=_latest(db, "intents", "order_id", "intent_id"),
+        known_executions=_latest(db, "fills", "execution_id", "booked_ns"),
         known_flows={row[0] for row in db.execute("SELECT key FROM cash_flows")},
         used_decisions={(row[0], row[1], row[2]) for row in db.execute(_USED)},
         pieces=[msgspec.convert(row, Piece) for row in _rows(db, _PIECES)],
         counts={
-            "orders": db.execute("SELECT COUNT(*) FROM intents").fetchone()[0],
+            # Those that never filled are let go after a while; numbers are given once.
+            "orders": db.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'intents'").fetchone()[0],
             "fills": db.execute("SELECT COUNT(*) FROM fills").fetchone()[0],
         },
         unfinished_run=unfinished[0] if unfinished else None,
         restored_from=restored[0] if restored else None,
     )
+
+
+def _latest(db: sqlite3.Connection, table: str, number: str, order: str) -> list[int]:
+    """Return the latest numbers of a table, oldest first."""
+    query = f"SELECT {number} FROM {table} WHERE {number} IS NOT NULL ORDER BY {order} DESC LIMIT ?"  # noqa: S608  # our own words
+    return [row[0] for row in db.execute(query, (MOST,))][::-1]
 
 
 def _rows(db: sqlite3.Connection, query: str, *values: object) -> list[dict[str, Any]]:

@@ -115,10 +115,6 @@ class Store:
         batch = [statements.begin_run(self._run_id, config_hash, self._now()), ("DELETE FROM restored", ())]
         await self._commit(batch, events, Way.WAIT)
 
-    async def journal(self, rows: Sequence[JournalRow], events: Sequence[Event] = ()) -> None:
-        """Journal inputs of the core that have no effect of their own."""
-        await self._commit(self._journaled(rows), events, Way.WAIT)
-
     async def end_run(self, reason: str, events: Sequence[Event]) -> None:
         """Record the clean end of this run."""
         await self._commit([statements.end_run(self._run_id, reason, self._now())], events, Way.WAIT)
@@ -212,9 +208,18 @@ class Store:
         await self._commit([], events)
 
     async def prune(self, *, journal_days: float) -> int:
-        """Let go of a little of what is too old to be kept. Returns how many rows went; 0 when nothing is left to do."""
+        """Let go of a little of what is too old to be kept. Returns how many rows were looked at; 0 when nothing is left to do."""
         before_ns = self._now() - int(journal_days * 86_400 * NS_PER_SECOND)
-        return await self._worker.run(lambda: 0 if self.trouble else self._database.prune(before_ns))
+
+        def prune() -> int:
+            try:
+                return 0 if self.trouble else self._database.prune(before_ns)
+            except UnwritableError as error:
+                # Nothing is lost by that: whatever must be written finds out for itself.
+                log.warning("nothing could be let go", error=str(error))
+                return 0
+
+        return await self._worker.run(prune)
 
     # --- on the writer --------------------------------------------------------------------------------
 

@@ -237,7 +237,7 @@ class OrderTracker:
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
-            elif not self._may_be_hidden(intent) and self._is_absent(intent, asked_ns):
+            elif self._is_absent(intent, asked_ns) and not self._may_be_hidden(intent):
                 await self._books.conclude_absent(intent)
                 self._changed()
 

@@ -42,7 +42,7 @@ def load_generated(name: str, source: str, fingerprint: str, directory: Path | N
         directory: Cache root; by default ``GMOBOT_CACHE_DIR``, else the user's cache directory. Where it
             cannot be written, what it holds is copied to the next of these that can.
     """
-    key = hashlib.sha256(f"{fingerprint} {_target()}".encode()).hexdigest()[:24]
+    key = hashlib.sha256(f"{fingerprint} {target()}".encode()).hexdigest()[:24]
     module_name = f"gmobot_generated_{key}_{name}"
     if module_name in sys.modules:
         return sys.modules[module_name]
@@ -68,7 +68,7 @@ def import_file(module_name: str, path: Path) -> ModuleType:
 
 
 @lru_cache(maxsize=1)
-def _target() -> str:
+def target() -> str:
     """Name what machine code depends on beside the sources: Numba itself looks at the processor only."""
     switches = [getattr(config, name) for name in _SWITCHES]
     return f"{cpu_target.target_context.codegen().magic_tuple()} {switches}"

@@ -21,6 +21,8 @@ from gmobot.core.settings import Settings
 
 Record = NDArray[Any]
 """A one-element structured array."""
+LAYOUT_BYTES = 64
+"""What stands before the records in :meth:`DecisionCore.dump`: fingerprints of their layouts."""
 _PLAN = ("closed_trades", "cooldown", "target", "stop", "take_profit", "max_holding_bars", "held_bars", "leaving")
 
 
@@ -128,10 +130,6 @@ class DecisionCore:
         text = f"{program.source_hash} {program.state_dtype}"
         self._layout = hashlib.sha256(text.encode()).digest() + _engine_layout()
 
-    def state_by_name(self) -> dict[str, Any]:
-        """Return what the strategy remembers, by name; what consists of parts as a mapping of its own."""
-        return {name: _plain(self._state[name][0]) for name in self.program.state_dtype.names or ()}
-
     def step(self, bar: Record, account: Record) -> Desired:
         """Decide on one closed bar.
 
@@ -158,16 +156,28 @@ class DecisionCore:
         """Return everything remembered, for the database."""
         return self._layout + self._engine.tobytes() + self._state.tobytes()
 
+    def digest(self) -> str:
+        """Return a fingerprint of everything remembered, 16 hex digits."""
+        return hashlib.blake2b(self._engine.tobytes() + self._state.tobytes(), digest_size=8).hexdigest()
+
+    def settings(self) -> dict[str, Any]:
+        """Return what the engine was told once, by field."""
+        return plain(self.settings_record)
+
+    def remembered(self) -> dict[str, Any]:
+        """Return what the strategy remembers, by field: indicators by their own fields, long windows left out."""
+        return plain(self._state)
+
     def load(self, stored: bytes) -> None:
         """Continue from :meth:`dump`.
 
         Raises:
             StateMismatchError: It was written by other code; see :meth:`load_plan`.
         """
-        engine_end = 64 + ENGINE.itemsize
-        if stored[:64] != self._layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
+        engine_end = LAYOUT_BYTES + ENGINE.itemsize
+        if stored[:LAYOUT_BYTES] != self._layout or len(stored) != engine_end + self.program.state_dtype.itemsize:
             raise StateMismatchError(f"the stored state does not belong to this version of {self.program.name}")
-        self._engine = np.frombuffer(stored[64:engine_end], ENGINE).copy()
+        self._engine = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE).copy()
         self._state = np.frombuffer(stored[engine_end:], self.program.state_dtype).copy()
 
     def load_plan(self, stored: bytes) -> None:
@@ -178,19 +188,24 @@ class DecisionCore:
         Raises:
             StateMismatchError: The engine itself remembers other things now.
         """
-        engine_end = 64 + ENGINE.itemsize
-        if stored[32:64] != _engine_layout() or len(stored) < engine_end:
+        engine_end = LAYOUT_BYTES + ENGINE.itemsize
+        if stored[32:LAYOUT_BYTES] != _engine_layout() or len(stored) < engine_end:
             raise StateMismatchError("the stored plan was written by another version of the engine")
-        former = np.frombuffer(stored[64:engine_end], ENGINE)
+        former = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE)
         for name in _PLAN:
             self._engine[name] = former[name]
 
 
-def _plain(value: Record | float) -> object:
-    """Return a field of a record as plain Python."""
-    if isinstance(value, np.void):
-        return {name: _plain(value[name]) for name in value.dtype.names or ()}
-    return value.tolist() if isinstance(value, np.ndarray | np.generic) else value
+def plain(record: Record) -> dict[str, Any]:
+    """Return a one-element array as numbers by name, nested fields joined by dots; JSON gives them back exactly."""
+    found: dict[str, Any] = {}
+    for name in record.dtype.names or ():
+        value = record[name]
+        if value.dtype.names:
+            found |= {f"{name}.{inner}": number for inner, number in plain(value).items()}
+        elif value.ndim == 1:
+            found[name] = value[0].item()
+    return found
 
 
 @lru_cache(maxsize=1)

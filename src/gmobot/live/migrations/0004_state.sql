@@ -6,3 +6,4 @@ CREATE INDEX journal_by_run ON journal (run_id, seq);
 -- What a row belongs to: a bar's open time, an intent's number.
 ALTER TABLE journal ADD COLUMN ref INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX journal_by_ref ON journal (ref, kind) WHERE ref <> 0;
+CREATE INDEX fills_by_intent ON fills (intent_id);
