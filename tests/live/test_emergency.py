@@ -18,7 +18,7 @@ from gmobot.live import emergency, store
 from gmobot.live.database import Database, UnwritableError
 from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.intents import Latch, Purpose
-from gmobot.live.records import JournalRow
+from gmobot.live.records import EngineRow, JournalRow
 from gmobot.venue.models import Side
 
 EXIT: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
@@ -266,7 +266,8 @@ async def test_only_what_is_on_disk_waits_without_end(bench: Bench, monkeypatch:
     lock = Lock(bench)
     await bench.intend(**EXIT)
     for symbol in ("one", "two", "three"):
-        await bench.store.journal([JournalRow(kind="bar", symbol=symbol, payload="{}")])
+        decided = EngineRow(symbol=symbol, program="x", bar_open_ns=1, state=b"", desired="{}")
+        await bench.store.save_decisions(decided, [JournalRow(kind="bar", symbol=symbol, payload="{}")], [])
     await bench.intend(**EXIT)
     lock.release()
     bench.clock.advance(1.0)
