@@ -277,6 +277,9 @@ async def test_a_cancel_is_one_request(tmp_path: Path) -> None:
     assert await bench.sender.cancel(ours) is After.GO_ON
     assert bench.rest.cancelled == [5]
     assert await asked_about(bench) == []
+    await bench.books.end(ours, IntentState.CANCELLED, "USER")
+    said = [payload for (payload,) in bench.sql("SELECT payload FROM journal WHERE kind = 'request'")]
+    assert any('"cancel"' in payload and "5" in payload for payload in said), "what was asked is part of its story"
     await bench.close()
 
 
