@@ -363,6 +363,22 @@ async def test_a_resting_order_is_not_asked_about(bench: Desk) -> None:
     await bench.close()
 
 
+async def test_what_ended_before_its_cancel_is_known_in_the_same_turn(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=5, **STOP)
+    bench.rest.orders_there = {5: stop_there(5, status=OrderStatus.EXPIRED)}
+
+    async def too_late(order_id: int) -> None:
+        raise Refused("it has ended", category=Category.VALIDATION, code="ERR-5122")
+
+    bench.rest.cancel_order = too_late  # type: ignore[method-assign]
+    bench.want(0)
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET], "and what comes next goes out at once"
+    await bench.close()
+
+
 async def test_a_cancel_that_shows_no_effect_is_asked_about_and_repeated(bench: Desk) -> None:
     await bench.open()
     numbers = asked(bench)
@@ -434,6 +450,19 @@ async def test_a_trigger_that_was_not_asked_for_does_not_fire(bench: Desk, stop:
     await bench.owning(100)
     bench.want(100, stop=stop, take_profit=take_profit)
     bench.market.last = PRICE - 60 if not stop else PRICE + 60
+    bench.trader.on_price()
+    assert not bench.trader.closing
+    await bench.close()
+
+
+async def test_a_short_without_a_stop_has_none_to_reach(tmp_path: Path) -> None:
+    bench = Desk(tmp_path, BTC_JPY)
+    await bench.open()
+    await bench.acknowledged(order_id=900, side=Side.SELL)
+    sold = msgspec.structs.replace(fill(9_000, 900, side=Side.SELL), symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=70)
+    await bench.tracker.on_execution(sold)
+    bench.want(-100)
+    bench.market.last = 2 * PRICE
     bench.trader.on_price()
     assert not bench.trader.closing
     await bench.close()
