@@ -44,9 +44,13 @@ def program(strategy: str) -> Program:
 
 
 def play(plan: Plan) -> Result:
-    """Play one plan, in silence."""
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
+    """Play one plan."""
     return run_plan(plan, program(strategy_of(plan)))
+
+
+def silence() -> None:
+    """Let the daemons of this process keep their logs to themselves."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
 
 
 def fails(plan: Plan) -> bool:
@@ -90,6 +94,7 @@ def main() -> int:
     parser.add_argument("--plan", type=Path, help="play the plan in this file")
     parser.add_argument("--no-shrink", action="store_true", help="name failing seeds only")
     options = parser.parse_args()
+    silence()
     if options.plan is not None:
         play(read(options.plan))
         sys.stdout.write("no violation\n")
@@ -146,7 +151,7 @@ def _run(seeds: range, jobs: int, *, shrink: bool) -> int:
     console = Console(soft_wrap=True)
     columns = (TextColumn("seeds"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[failed]} failed"))
     with (
-        ProcessPoolExecutor(jobs) as pool,
+        ProcessPoolExecutor(jobs, initializer=silence) as pool,
         Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar,
     ):
         task = bar.add_task("seeds", total=len(seeds), failed=0)

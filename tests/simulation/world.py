@@ -331,11 +331,6 @@ def run_plan(plan: Plan, program: Program) -> Result:
         finally:
             loop.on_step = None
             world.close()
-            pending = asyncio.all_tasks(loop)
-            for task in pending:
-                task.cancel()
-            if pending:
-                loop.run_until_complete(asyncio.gather(*pending, return_exceptions=True))
     finally:
         asyncio.set_event_loop(None)
         loop.close()
