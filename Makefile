@@ -4,7 +4,7 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	if command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo $$p; break; fi; done)
 BIN := .venv/bin
 STAMP := .venv/.ready
-SEEDS ?= 300
+SEEDS ?= 500
 CASES ?= 10000
 LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
@@ -22,7 +22,7 @@ $(STAMP): requirements/dev.lock pyproject.toml
 run: setup  ## the demo: emulator, bot and dashboard on loopback
 	@$(BIN)/python scripts/run_demo.py
 
-test: setup  ## the suite, with 300 seeds of the simulation; without Docker and browser
+test: setup  ## the suite, with 500 seeds of the simulation; without Docker and browser
 	$(BIN)/python -m pytest -m "not e2e" -n auto --dist loadscope
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
@@ -44,14 +44,14 @@ bench: setup  ## figures of this machine
 planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
 
+lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
+	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
+
 mutation: setup  ## make mutation MUTATION="--file live/plan.py": does the suite notice wrong code where money is handled?
 	$(BIN)/python -m tests.mutation $(MUTATION)
 
 coverage: setup  ## every branch of the code that handles money is run by a test
 	$(BIN)/python -m tests.mutation.coverage
-
-lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
-	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

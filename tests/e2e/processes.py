@@ -20,10 +20,11 @@ from typing import Any
 import yaml
 
 from gmobot.cli.rules import recorded_instrument
-from gmobot.core.instrument import to_uyen
+from gmobot.core.instrument import Instrument, Product, to_uyen
 
 BTC = recorded_instrument("BTC")
-FOREIGN_LOTS = BTC.lots(Decimal("0.5"))
+FOREIGN_COINS = Decimal("0.5")
+FOREIGN_LOTS = BTC.lots(FOREIGN_COINS)
 """Coins of the default account that were there before the bot."""
 DAY = Path("gmo/trades/BTC/2024/07/20240705_BTC.csv.gz")
 PARAMS = {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0}
@@ -58,6 +59,11 @@ class Emulator:
         with urllib.request.urlopen(urllib.request.Request(f"{self.url}/emulator/v1{path}", data), timeout=10) as reply:
             return json.loads(reply.read())
 
+    def disarm(self, fault: str) -> None:
+        """Take back a kind of fault."""
+        request = urllib.request.Request(f"{self.url}/emulator/v1/faults?fault={fault}", method="DELETE")
+        urllib.request.urlopen(request, timeout=10).close()
+
     def stand_still(self) -> None:
         """Let the tape stop and nothing new be ordered; queries, cancels and events go on."""
         self.ask("/status", {"status": "PREOPEN"})
@@ -87,7 +93,7 @@ class Emulator:
 class Bot:
     """``gmobot run`` in a process of its own, again and again on one ``var``."""
 
-    def __init__(self, var: Path, url: str, **sections: dict[str, Any]) -> None:
+    def __init__(self, var: Path, url: str, **sections: Any) -> None:
         self.var = var
         self.config = var / "config.yaml"
         self.log = var / "console.log"
@@ -161,25 +167,34 @@ class Bot:
         return [sys.executable, "-m", "gmobot", *command, "--config", str(self.config)]
 
 
-def differences(bot: Bot, emulator: Emulator) -> list[str]:
-    """Return how a stopped bot's books differ from the exchange's; nothing when they are equal to the unit."""
+def differences(bot: Bot, emulator: Emulator, instrument: Instrument = BTC, *, lossy: bool = False) -> list[str]:
+    """Return how a stopped bot's books differ from the exchange's; nothing when they are equal to the unit.
+
+    Args:
+        bot: Stopped.
+        emulator: Its market at rest.
+        instrument: The only one that was traded.
+        lossy: Whether replies were lost: an order that ended without a fill before anybody could see it cannot then be told
+            from one that never arrived.
+    """
     theirs = emulator.ledger()
     fills = bot.rows("SELECT execution_id, order_id, side, lots, ticks, fee_uyen FROM fills")
-    executed = sorted(_execution(row) for row in theirs["executions"])
+    executed = sorted(_execution(row, instrument) for row in theirs["executions"])
     known = {row[0] for row in bot.rows("SELECT order_id FROM intents WHERE order_id IS NOT NULL")}
     live = {row[0] for row in bot.rows("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
     resting = {int(row["orderId"]) for row in theirs["orders"] if row["status"] in ("WAITING", "ORDERED")}
-    (record,) = bot.rows("SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen') FROM ledgers") or [(0, 0)]
+    came_to_nothing = {int(row["orderId"]) for row in theirs["orders"] if not Decimal(row["executedSize"])} - resting if lossy else set()
+    strangers = {int(row["orderId"]) for row in theirs["orders"]} ^ known
+    (record,) = bot.rows(f"SELECT json_extract(record, '$.position'), json_extract(record, '$.{_money(instrument)}') FROM ledgers") or [
+        (0, 0)
+    ]
     (base,) = bot.rows("SELECT value FROM account WHERE key = 'base_cash'")
-    coins, yen = BTC.lots(Decimal(theirs["balances"]["BTC"])), to_uyen(Decimal(theirs["balances"]["JPY"]))
+    yen, held = to_uyen(Decimal(theirs["balances"]["JPY"])), position_at(theirs, instrument)
     found = {
         f"fills {sorted(set(fills) ^ set(executed))}": sorted(fills) != executed,
-        f"orders without an intent {({int(row['orderId']) for row in theirs['orders']}) ^ known}": {
-            int(row["orderId"]) for row in theirs["orders"]
-        }
-        != known,
+        f"orders without an intent {strangers - came_to_nothing}": bool(strangers - came_to_nothing),
         f"open orders {live ^ resting}": live != resting,
-        f"position {record[0]}, exchange {coins - FOREIGN_LOTS}": record[0] != coins - FOREIGN_LOTS,
+        f"position {record[0]}, exchange {held}": record[0] != held,
         f"cash {base[0] + record[1]}, exchange {yen}": base[0] + record[1] != yen,
         "unresolved intents": bot.rows("SELECT 1 FROM intents WHERE state IN ('intent', 'unknown')") != [],
         "foreign orders": bot.rows("SELECT 1 FROM foreign_orders") != [],
@@ -187,8 +202,20 @@ def differences(bot: Bot, emulator: Emulator) -> list[str]:
     return [what for what, differs in found.items() if differs]
 
 
-def _execution(row: dict[str, Any]) -> tuple[int, int, str, int, int, int]:
-    lots, ticks, fee = BTC.lots(Decimal(row["size"])), BTC.ticks(Decimal(row["price"])), to_uyen(Decimal(row["fee"]))
+def position_at(theirs: dict[str, Any], instrument: Instrument) -> int:
+    """Return the bot's position as the exchange's books have it, signed lots."""
+    if instrument.product is Product.SPOT:
+        return instrument.lots(Decimal(theirs["balances"][instrument.symbol])) - instrument.lots(FOREIGN_COINS)
+    sizes = [(instrument.lots(Decimal(row["size"])), row["side"]) for row in theirs["positions"]]
+    return sum(lots if side == "BUY" else -lots for lots, side in sizes)
+
+
+def _money(instrument: Instrument) -> str:
+    return "cash_uyen" if instrument.product is Product.SPOT else "reported_uyen"
+
+
+def _execution(row: dict[str, Any], instrument: Instrument) -> tuple[int, int, str, int, int, int]:
+    lots, ticks, fee = instrument.lots(Decimal(row["size"])), instrument.ticks(Decimal(row["price"])), to_uyen(Decimal(row["fee"]))
     return int(row["executionId"]), int(row["orderId"]), row["side"], lots, ticks, fee
 
 

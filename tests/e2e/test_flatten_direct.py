@@ -6,9 +6,11 @@ import time
 from decimal import Decimal
 
 import pytest
-from tests.e2e.processes import BTC, FOREIGN_LOTS, Bot, Emulator, until
+from tests.e2e.processes import BTC, FOREIGN_COINS, Bot, Emulator, until
 
 pytestmark = pytest.mark.e2e
+
+FOREIGN_LOTS = BTC.lots(FOREIGN_COINS)
 
 
 def position(bot: Bot) -> int:
@@ -29,12 +31,16 @@ def test_what_a_killed_daemon_left_is_closed_and_stays_closed(bot: Bot, emulator
     assert (nothing.returncode, "missing" in nothing.stderr) == (9, True)
 
     bot.begin()
-    until(lambda: coins(emulator) > FOREIGN_LOTS and bool(resting(emulator)), "a position under its stop", seconds=60)
+    while True:
+        until(lambda: coins(emulator) > FOREIGN_LOTS and bool(resting(emulator)), "a position under its stop", seconds=60)
+        emulator.stand_still()
+        if coins(emulator) > FOREIGN_LOTS and resting(emulator):
+            break
+        emulator.go_on()
     alive = bot.call("flatten", "--direct")
     assert (alive.returncode, "a daemon runs" in alive.stderr) == (9, True)
     bot.kill()
 
-    emulator.stand_still()
     closed = bot.call("flatten", "--direct", "--seconds", "2")
     assert closed.returncode != 0, closed.stdout
     assert "NOT flat" in closed.stderr

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from decimal import Decimal
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC, PRICE, START_NS, STOP, Bench, fill
+from tests.live.bench import BTC, BTC_JPY, PRICE, START_NS, STOP, Bench, fill
 
 from gmobot.errors import FatalError
 from gmobot.live.books import Books, order_fields
 from gmobot.live.intents import IntentState, Purpose
-from gmobot.venue.models import OrderType, Side
+from gmobot.venue.models import OrderType, Settle, Side
 
 
 async def test_an_execution_is_booked_once_also_after_a_restart(bench: Bench) -> None:
@@ -93,6 +95,21 @@ async def test_what_a_finer_price_moved_is_booked_to_the_micro_yen(bench: Bench)
     await bench.books.book(msgspec.structs.replace(fill(11), price=Decimal("10000000.5")))
     paid = Decimal("10000000.5") * BTC.size(100) + 5
     assert bench.books.ledger("BTC").cash_uyen == -int(paid * 1_000_000)
+    await bench.close()
+
+
+@pytest.mark.parametrize(("told", "yen"), [(Decimal(7), 7), (None, 10)], ids=["as reported", "our own sum where nothing is reported"])
+async def test_what_a_leverage_close_brought(tmp_path: Path, told: Decimal | None, yen: int) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    step: dict[str, Any] = {"symbol": "BTC_JPY", "size": BTC_JPY.size(100), "fee_jpy": Decimal(0), "position_id": 70}
+    await bench.acknowledged(order_id=1, symbol="BTC_JPY")
+    await bench.books.book(msgspec.structs.replace(fill(11, 1), **step))
+    await bench.acknowledged(order_id=2, symbol="BTC_JPY", side=Side.SELL, purpose=Purpose.EXIT, settle=Settle.CLOSE)
+    close = msgspec.structs.replace(fill(12, 2, side=Side.SELL, price=PRICE + 100), realized_pnl_jpy=told, **step)
+    await bench.books.book(close)
+    assert bench.books.ledger("BTC_JPY").yen_uyen == yen * 1_000_000
+    assert bench.sql("SELECT realized_uyen FROM fills WHERE execution_id = 12") == [(yen * 1_000_000,)]
     await bench.close()
 
 

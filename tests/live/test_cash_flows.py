@@ -131,10 +131,10 @@ def test_two_deposits_alike_are_two(program: Program) -> None:
 def test_a_deposit_while_the_daemon_was_dead_is_found(program: Program) -> None:
     async def script(world: World) -> None:
         await in_position(world)
-        world._life().die()
+        world.life().die()
         world.draw = Dead(2 * 3_600.0)
         world.exchange.cash.deposit(world.account, "JPY", MILLION)
-        await world._bury()
+        await world.bury()
         await until(lambda: bool(flows(world)), seconds=120.0)
         await until(lambda: level(world), seconds=60.0)
         assert guards(world).halt_reason is None

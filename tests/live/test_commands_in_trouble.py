@@ -62,7 +62,7 @@ def test_flatten_closes_what_is_ours(program: Program, trouble: Callable[[World]
         assert world.account.active() == []
         assert daemon(world).status == "halted"
         killed(world)
-        await world._bury()
+        await world.bury()
         await asyncio.sleep(10.0)
         assert guards(world).halted, "kept over a kill, whether or not the database took it"
         mend(world)
@@ -84,7 +84,7 @@ def test_halt_keeps_the_stop_and_opens_nothing(program: Program, trouble: Callab
         await asyncio.sleep(5.0)
         assert daemon(world).status == "halted"
         killed(world)
-        await world._bury()
+        await world.bury()
         await asyncio.sleep(30.0)
         assert guards(world).halted
         assert (entries(world), world.account.held_lots.get("BTC", 0)) == (before, ours(world))

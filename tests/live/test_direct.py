@@ -119,8 +119,8 @@ def test_a_position_and_its_stop_are_gone_and_nothing_else(product: str) -> None
 @pytest.mark.parametrize("stage", ["before", "accepted"])
 def test_an_order_whose_reply_nobody_read_is_found_or_concluded_absent_first(product: str, stage: str) -> None:
     async def script(world: World) -> None:
-        world._life().doom.request = ("/v1/order", stage)
-        await until(lambda: world._life().dead)
+        world.life().doom.request = ("/v1/order", stage)
+        await until(lambda: world.life().dead)
         await bury(world)
         left = await close(world, [])
         assert left[0].flat

@@ -87,7 +87,7 @@ async def test_what_is_old_goes_at_each_turn_and_then_an_hour_is_waited(bench: B
         bench.clock.advance(3_599.0 / 3)
         await house.prune()
     assert looked == []
-    bench.clock.advance(1.0)
+    bench.clock.advance(2.0)
     await house.prune()
     assert looked == [30.0]
     await bench.close()

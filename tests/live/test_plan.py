@@ -277,6 +277,92 @@ def test_a_stop_moves(now: Situation, expected: Action | None) -> None:
     assert next_action(now) == expected
 
 
+BUY_STOP = intent(**(STOP | {"intent_id": 7, "lots": 100, "price": 110, "state": WORKING, "side": Side.BUY}))
+LIMIT_EXIT = intent(**EXIT, intent_id=8, lots=40, type=OrderType.LIMIT, price=95, state=WORKING)
+LOST_LIMIT = intent(**LIMIT_ENTRY, intent_id=6, state=IntentState.UNKNOWN)
+EDGES: list[tuple[str, Situation, Action | None]] = [
+    ("one lot is a position", situation(position=1, target=1, stop=90, min_lots=1), protect(1)),
+    ("an entry of one lot", situation(target=1, min_lots=1), replace(BUY, lots=1)),
+    ("an entry beside a stop for one lot", situation(stop_order(1), position=1, target=5, stop=90, min_lots=1), replace(BUY, lots=4)),
+    ("a limit exit is no stop to be moved", situation(LIMIT_EXIT, position=100, target=100, stop=90), protect(60)),
+    ("a stop for one lot stays", situation(stop_order(1), position=1, target=1, stop=90, min_lots=1), None),
+    ("a resting entry of the former side goes before a flip", situation(RESTING, position=-50, target=100), Cancel(RESTING)),
+    ("a stop of a short that is gone", situation(BUY_STOP, stop=110), Cancel(BUY_STOP)),
+    ("a limit exit is under way", situation(LIMIT_EXIT, position=100), leave(60)),
+    ("a market entry is no order our exit could meet", situation(ENTRY, position=100), leave(100)),
+    ("nor is a limit entry that nobody has seen", situation(LOST_LIMIT, position=100), leave(100)),
+    ("the smallest exit", situation(position=10), leave(10)),
+    ("the smallest entry", situation(target=10), replace(BUY, lots=10)),
+    ("too small an entry", situation(target=9), None),
+    ("the smallest stop", situation(position=10, target=10, stop=90), protect(10)),
+    ("an entry of which nothing is left to order", situation(target=100, entry_left=0), None),
+    ("an entry of which little is left to order", situation(target=100, entry_left=30), replace(BUY, lots=30)),
+    ("an entry beside a stop that covers what is held", situation(STOP_90, position=100, target=150, stop=90), replace(BUY, lots=50)),
+    ("no entry beside an unknown stop", situation(stop_order(state=IntentState.UNKNOWN), position=100, target=150, stop=90), None),
+    ("no entry beside an entry", situation(RESTING, target=150, stop=90), None),
+    ("no entry beside an exit", situation(exit_order(10), position=100, target=150), None),
+    ("a market order is not taken back", situation(ENTRY, position=50, target=0, min_lots=60), None),
+    ("a stop at its price is not moved", situation(STOP_90, position=100, target=100, stop=90, entry_allowed=False), None),
+    (
+        "a second stop that stands elsewhere is moved",
+        situation(stop_order(40), stop_order(60, 80, number=9), position=100, target=100, stop=90),
+        Amend(stop_order(60, 80, number=9), 90),
+    ),
+    ("stops that cover just all", situation(stop_order(40), stop_order(60, number=9), position=100, target=100, stop=90), None),
+    ("a stop that covers one lot too much", situation(STOP_90, position=99, target=99, stop=90), Cancel(STOP_90)),
+    ("too much that cannot be taken back", situation(stop_order(state=IntentState.UNKNOWN), position=50, target=50, stop=90), None),
+    ("an exit takes what its stop leaves", situation(STOP_90, position=110, target=100, stop=90), leave(10)),
+    ("an exit that its stop leaves too little for", situation(STOP_90, position=110, target=99, stop=90), Cancel(STOP_90)),
+    ("an entry may be allowed and not wanted", situation(RESTING, position=0, target=0), Cancel(RESTING)),
+    ("or wanted and not allowed", situation(RESTING, target=100, entry_allowed=False), Cancel(RESTING)),
+    (
+        "what was acknowledged only can be taken back",
+        situation(stop_order(state=IntentState.ACKNOWLEDGED), position=100),
+        Cancel(stop_order(state=IntentState.ACKNOWLEDGED)),
+    ),
+    ("an own position too small to be closed alone is not named", situation(position=18, leverage=True, pieces=((5, 9), (6, 9))), None),
+    (
+        "one of them is just large enough",
+        situation(position=19, leverage=True, pieces=((5, 9), (6, 10))),
+        replace(leave(10), position_id=6),
+    ),
+    (
+        "what an unknown exit names is named again",
+        situation(
+            msgspec.structs.replace(exit_order(100, IntentState.UNKNOWN), position_id=5), position=100, leverage=True, pieces=((5, 100),)
+        ),
+        replace(leave(100), position_id=5),
+    ),
+    (
+        "but no stop is put on it",
+        situation(
+            msgspec.structs.replace(stop_order(60, state=IntentState.UNKNOWN), position_id=5),
+            position=100,
+            target=100,
+            stop=90,
+            leverage=True,
+            pieces=((5, 60), (6, 40)),
+        ),
+        replace(protect(40), position_id=6),
+    ),
+    (
+        "an unknown exit of a part counts on leverage too",
+        situation(exit_order(40, IntentState.UNKNOWN), position=100, target=20, leverage=True),
+        leave(40),
+    ),
+]
+
+
+@pytest.mark.parametrize(("now", "expected"), [row[1:] for row in EDGES], ids=[row[0] for row in EDGES])
+def test_the_next_action_at_the_edge(now: Situation, expected: Action | None) -> None:
+    assert next_action(now) == expected
+
+
+@pytest.mark.parametrize(("held", "first"), [(20, 10), (19, 15), (25, 15), (15, 15), (16, 15)])
+def test_pieces_of_the_largest_order_where_it_is_hardly_larger_than_the_smallest(held: int, first: int) -> None:
+    assert next_action(situation(position=held, max_lots=15)) == leave(first)
+
+
 @pytest.mark.parametrize(("held", "first"), [(1_000, 1_000), (1_005, 995), (1_010, 1_000), (2_500, 1_000), (9, None)])
 def test_a_close_is_split_such_that_nothing_too_small_is_left(held: int, first: int | None) -> None:
     assert next_action(situation(position=held)) == (leave(first) if first else None)

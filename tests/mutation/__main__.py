@@ -52,13 +52,13 @@ def main() -> int:
         print(f"{len(trace.seconds)} tests traced in {time.monotonic() - began:.0f} s; {len(mutants)} mutants")
         for name in trace.failed:
             print(f"  not counted, because it does not pass by itself: {name}")
-        verdicts = _tried(sources, mutants, trace, options.jobs, Path(folder))
+        verdicts = _tried(sources, mutants, trace, options, Path(folder))
     for verdict in sorted(verdicts, key=lambda v: (SUBJECTS.index(v.mutant.path), v.mutant.line)):
         expected = _key(verdict.mutant) in equivalent
         if not verdict.by and not expected:
-            print(f"survived  {short(verdict.mutant.path)}:{verdict.mutant.line}  {verdict.mutant.name}")
+            print(_told(verdict))
         elif options.killers and verdict.by:
-            print(f"killed    {short(verdict.mutant.path)}:{verdict.mutant.line}  {verdict.mutant.name}  by {verdict.by}")
+            print(f"{_told(verdict)}  by {verdict.by}")
         if verdict.by and expected:
             complaints.append(f"{EQUIVALENT.name}: {_key(verdict.mutant)} is killed by {verdict.by}; it is not equivalent, take it out")
     score = _report([v for v in verdicts if _key(v.mutant) not in equivalent])
@@ -68,7 +68,9 @@ def main() -> int:
     return 0 if score >= GOAL and not complaints else 1
 
 
-def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace, jobs: int, folder: Path) -> list[Verdict]:
+def _tried(
+    sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace, options: argparse.Namespace, folder: Path
+) -> list[Verdict]:
     """Try every mutant: those of functions in one warm session, the rest each with imports of its own."""
     order = Order(trace)
     verdicts: list[Verdict] = []
@@ -77,6 +79,8 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
         verdicts.append(verdict)
         if len(verdicts) % 100 == 0:
             print(f"{len(verdicts)} of {len(mutants)}, {sum(1 for v in verdicts if not v.by)} survived", file=sys.stderr, flush=True)
+        if options.verbose and not verdict.by:
+            print(_told(verdict), file=sys.stderr, flush=True)
 
     def warm() -> list[Verdict]:
         inner: list[Verdict] = []
@@ -86,7 +90,7 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
             tell(verdict)
 
         chosen = [mutant for mutant in mutants if mutant.within]
-        session = WarmSession(sources, chosen, order, jobs, both)
+        session = WarmSession(sources, chosen, order, options.jobs, both)
         pytest.main([*PYTEST, f"--basetemp={folder}/warm", *TESTS], plugins=[session])
         return inner
 
@@ -94,7 +98,7 @@ def _tried(sources: dict[Path, Source], mutants: Sequence[Mutant], trace: Trace,
     by_key = {_key(mutant): mutant for mutant in mutants}
     verdicts[:] = [Verdict(by_key[key], by, seconds) for key, by, seconds in done]
     cold = [mutant for mutant in mutants if not mutant.within]
-    Trials(order, jobs, cold_child(sources, order)).run(cold, tell)
+    Trials(order, options.jobs, cold_child(sources, order)).run(cold, tell)
     return verdicts
 
 
@@ -117,6 +121,10 @@ def _in_a_child(work: Callable[[], T], folder: Path) -> T:
     if os.waitpid(pid, 0)[1]:
         raise SystemExit("tests.mutation: a process of its own failed; its complaint is above")
     return cast("T", pickle.loads(result.read_bytes()))
+
+
+def _told(verdict: Verdict) -> str:
+    return f"{'killed  ' if verdict.by else 'survived'}  {short(verdict.mutant.path)}:{verdict.mutant.line}  {verdict.mutant.name}"
 
 
 def _report(verdicts: Sequence[Verdict]) -> float:
@@ -162,6 +170,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--sample", type=int, default=0, help="only so many mutants, drawn at random")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes at a time")
+    parser.add_argument("--verbose", action="store_true", help="tell of survivors at once")
     parser.add_argument("--killers", action="store_true", help="print by which test each mutant was killed")
     parser.add_argument("--equivalent", action="store_true", help="try the listed equivalent mutants too: each must survive")
     return parser.parse_args()

@@ -121,10 +121,12 @@ def nothing_foreign_touched(ours: Ours, order_id: int) -> None:
 
 
 def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mapping[int, Execution]) -> None:
-    """Compare what is booked with what was executed: each at most once, and exactly as the exchange reports it."""
+    """Compare what is booked with what was executed: each at most once, and exactly as the exchange reports it.
+
+    A negative number is a write-off: what another hand took away, which halts. At the end none may be left over.
+    """
     for number, fill in booked.items():
         if number < 0:
-            # Written off: somebody took it, and no execution tells how. The money says whether that is true.
             continue
         execution = executions.get(number)
         if execution is None:
@@ -177,7 +179,7 @@ class Protection:
             self._seconds = {known: seconds for known, seconds in self._seconds.items() if known is cause}
         seconds = self._seconds[cause] = self._seconds.get(cause, 0.0) + passed
         self.longest[cause] = max(self.longest.get(cause, 0.0), seconds)
-        alive = sum(self._seconds.values()) if cause not in _APART else 0.0
+        alive = sum(seconds for known, seconds in self._seconds.items() if known not in _APART)
         if seconds > BOUNDS[cause] or alive > ALIVE_SECONDS:
             told = ", ".join(f"{known} {seconds:.1f} s" for known, seconds in self._seconds.items())
             raise Violation(f"every position is protected: {holding.lots - holding.covered} of {holding.lots} lots lie open: {told}")

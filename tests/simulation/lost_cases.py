@@ -127,7 +127,10 @@ class Case:
     @property
     def must_halt(self) -> bool:
         """Whether it can only end with an alarm, if the exchange took it at all."""
-        return self.both_seen_at_once if self.collides else self.unseen >= FAR_BEYOND_SECONDS
+        if self.collides:
+            return self.both_seen_at_once
+        # An event that told of a fill in time keeps the question open, however long it takes.
+        return self.unseen >= FAR_BEYOND_SECONDS and self.events == "lost"
 
     @property
     def collides(self) -> bool:

@@ -23,7 +23,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         kind: ``fault``, ``kill``, ``kill_write``, ``kill_request``, ``clock``, ``hang``, ``manual``, ``cash``, ``command``,
-            ``maintenance``, ``disk_full``, ``locked``.
+            ``maintenance``, ``disk_full``, ``locked``, ``trail``.
         at: Seconds from the start.
         until: When it ends, of what lasts.
         what: Name of the fault, of the command, of what a hand does; stage of a kill.
@@ -81,6 +81,7 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.RATE_LIMITED, ("/v1/*",), 0.2),
     (Fault.CLOCK_SKEW, ("/v1/*",), 0.1),
     (Fault.STALE_PUBLIC, ("/v1/*",), 0.5),
+    (Fault.PERMISSION_REFUSED, (*WRITES, *QUERIES, "/v1/ws-auth"), 0.2),
     (Fault.TOKEN_INVALIDATED, ("connect", "/v1/ws-auth"), 0.5),
     (Fault.HIDDEN, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.5),
     (Fault.EVENT_DUPLICATED, CHANNELS[:3], 0.5),
@@ -107,6 +108,7 @@ DISTURBANCES = (
     "maintenance",
     "disk_full",
     "locked",
+    "trail",
 )
 
 
@@ -118,6 +120,9 @@ def drawn(seed: int) -> Plan:
     for kind in DISTURBANCES:
         if draw.random() < 0.35:
             happenings += [_DRAWERS[kind](draw) for _ in range(draw.choice((1, 1, 2, 3)))]
+    commanded = [happening for happening in happenings if happening.kind == "command" and draw.random() < 0.3]
+    # Right after a command is the worst moment to die.
+    happenings += [Happening(kind="kill", at=command.at + draw.choice((0.0, 0.02)), amount=draw.randrange(5)) for command in commanded]
     return Plan(
         seed=seed,
         product=product,
@@ -154,12 +159,17 @@ def _maintenance(draw: random.Random) -> Happening:
     return Happening(kind="maintenance", at=at, until=at + draw.uniform(10.0, 90.0), what=draw.choice(("data", "error")), amount=preopen)
 
 
+def _clock(draw: random.Random) -> Happening:
+    at, seconds = _at(draw), draw.choice((-1, 1)) * draw.choice((0.4, 1.5, 5.0, 60.0))
+    return Happening(kind="clock", at=at, until=draw.choice((SECONDS, draw.uniform(at, SECONDS))), amount=seconds)
+
+
 _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     # The steps after the moment make every await a place to die at.
     "kill": lambda draw: Happening(kind="kill", at=_at(draw), amount=draw.randrange(40)),
     "kill_write": _kill_write,
     "kill_request": _kill_request,
-    "clock": lambda draw: Happening(kind="clock", at=_at(draw), amount=draw.choice((-1, 1)) * draw.choice((0.4, 1.5, 5.0, 60.0))),
+    "clock": _clock,
     "hang": lambda draw: Happening(kind="hang", at=_at(draw, 200.0)),
     "manual": lambda draw: Happening(kind="manual", at=_at(draw), what=draw.choice(HANDS), amount=draw.randrange(1, 4)),
     "cash": lambda draw: Happening(kind="cash", at=_at(draw), amount=float(draw.randrange(-400, 900)) * 1_000.0),
@@ -167,12 +177,13 @@ _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     "maintenance": _maintenance,
     "disk_full": lambda draw: _stretch(draw, "disk_full"),
     "locked": lambda draw: _stretch(draw, "locked"),
+    "trail": lambda draw: _stretch(draw, "trail", amount=draw.choice((-1, 1)) * draw.choice((1, 500, 5_000))),
 }
 
 
-def _stretch(draw: random.Random, kind: str) -> Happening:
+def _stretch(draw: random.Random, kind: str, amount: float = 0.0) -> Happening:
     at = _at(draw, 120.0)
-    return Happening(kind=kind, at=at, until=at + draw.uniform(2.0, 60.0))
+    return Happening(kind=kind, at=at, until=at + draw.uniform(2.0, 60.0), amount=amount)
 
 
 def _assumptions(draw: random.Random) -> dict[str, float | bool | str]:

@@ -16,6 +16,7 @@ from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.memory import MemoryTransport
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.errors import NotSent, StoreError
+from gmobot.live import emergency
 from gmobot.live.daemon import Daemon
 from gmobot.live.store import Store
 from gmobot.venue.transport import Reply, ReplyLost, Request, Socket, Timeouts
@@ -219,8 +220,8 @@ class Process:
 def leave_as_killed(store: Store, var: Path, draw: random.Random) -> None:
     """Let go of the database as a killed process does, and leave what was not synced torn.
 
-    The write-ahead log ends with whatever the kernel had of the transaction that was being written; the audit log,
-    which is only a copy, may have lost its end.
+    The write-ahead log ends with whatever the kernel had of the transaction that was being written, and so does the
+    emergency journal; the audit log, which is only a copy, may have lost its end.
     """
     state = var / "state"
     kept = {path: path.read_bytes() for path in state.glob("gmobot.db*") if not path.name.endswith("-shm")}
@@ -234,5 +235,16 @@ def leave_as_killed(store: Store, var: Path, draw: random.Random) -> None:
     if log.exists() and draw.random() < 0.5:
         content = log.read_bytes()
         log.write_bytes(content[: len(content) - draw.randrange(0, min(400, len(content)) + 1)])
+    if draw.random() < 0.5:
+        _tear_record(state / emergency.NAME, draw)
     if draw.random() < 0.2:
         (var / "artifacts" / "run_progress.json.tmp").write_bytes(b'{"torn":')
+
+
+def _tear_record(path: Path, draw: random.Random) -> None:
+    """Leave half a record behind the last whole one."""
+    if path.exists():
+        end = emergency.scan(path)[1]
+        with path.open("r+b") as file:
+            file.seek(end)
+            file.write(draw.randbytes(draw.randrange(1, 200)))

@@ -8,21 +8,21 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import partial
 from pathlib import Path
 
 import msgspec
+from tests.simulation.acts import Acts
 from tests.simulation.end import check_end
 from tests.simulation.evidence import Evidence
 from tests.simulation.hands import Hands
 from tests.simulation.invariants import STRIKE_SECONDS, Trouble, Watch, audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ours import Ours, Violation
-from tests.simulation.plan import QUIET_SECONDS, Happening, Plan
+from tests.simulation.plan import QUIET_SECONDS, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
 from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
 
@@ -31,8 +31,6 @@ from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
 from gmobot.emulator.engine.records import Account, Order
 from gmobot.emulator.market import SyntheticMarket, SyntheticShape
 from gmobot.emulator.protocol.api import ExchangeApi
-from gmobot.emulator.protocol.maintenance import Maintenance
-from gmobot.errors import StoreError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.intake import private_channels
 from gmobot.live.store import Store
@@ -169,20 +167,21 @@ class World:
         running = asyncio.create_task(self.api.run())
         self.loop.on_step = self.check
         self._start()
-        for at, act in self._schedule():
+        for at, act in Acts(self).schedule():
             await self._sleep_until(at)
             await act()
         await self._sleep_until(self.plan.seconds)
+        self._give_up()
         await self._mend()
         await self._sleep_until(self.loop.time() + QUIET_SECONDS)
+        self._give_up()
         await self._stop()
         self.loop.on_step = None
         self._check_booked(self.exchange.clock.now_ns() - LATE_FILL_NS)
         await self._look_again()
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
-        if self.failure is not None:
-            raise self.failure
+        self._give_up()
         check_end(self.exchange, self.account, self.ours, self.var)
         log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
         orders, executions = len(self.account.orders), len(self.account.executions)
@@ -197,96 +196,22 @@ class World:
             log,
         )
 
+    def life(self) -> Mortal:
+        """Return the life of the process that runs; of none, one that nobody lives."""
+        return self.process.life if self.process is not None else Mortal()
+
+    def _give_up(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
     def close(self) -> None:
         """Remove this seed's files."""
+        if self.process is not None and self.process.task.done() and not self.process.task.cancelled():
+            # The first violation is what is told; what the daemon died of after it is not to be told by the garbage collector.
+            self.process.task.exception()
         self.evidence.forget_connection()
         self.disk.unlock()
         shutil.rmtree(self.var, ignore_errors=True)
-
-    def _schedule(self) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
-        """Return what happens when, in order."""
-        acts: list[tuple[float, Callable[[], Awaitable[None]]]] = []
-        for happening in self.plan.happenings:
-            begin, end = getattr(self, f"_{happening.kind}"), getattr(self, f"_end_{happening.kind}", None)
-            acts.append((happening.at, partial(begin, happening)))
-            if end is not None:
-                acts.append((happening.until, partial(end, happening)))
-        return sorted(acts, key=lambda act: act[0])
-
-    async def _fault(self, what: Happening) -> None:
-        skew = what.amount if what.what == "clock_skew" else None
-        self.api.faults.arm(what.what, where=what.where, times=None, probability=0.1 if skew else what.amount, seconds=skew)
-
-    async def _end_fault(self, what: Happening) -> None:
-        self.api.faults.disarm(what.what)
-
-    async def _kill(self, what: Happening) -> None:
-        last = self.loop.steps + int(what.amount)
-        while self.loop.steps < last and self.failure is None:
-            await asyncio.sleep(0)
-        if self.process is not None:
-            self.process.life.die()
-        await self._bury()
-
-    async def _kill_write(self, what: Happening) -> None:
-        doom = self._life().doom
-        doom.writes, doom.after_write = int(what.amount), what.what == "after"
-
-    async def _kill_request(self, what: Happening) -> None:
-        self._life().doom.request = (what.where, what.what)
-
-    async def _clock(self, what: Happening) -> None:
-        self.clock.offset_seconds += what.amount
-
-    async def _hang(self, what: Happening) -> None:
-        if self.process is not None:
-            self.process.decider.hangs = True
-
-    async def _manual(self, what: Happening) -> None:
-        self.hands.act(what.what, int(what.amount))
-
-    async def _cash(self, what: Happening) -> None:
-        self.hands.move_cash(int(what.amount))
-
-    async def _disk_full(self, what: Happening) -> None:
-        self.disk.full = True
-
-    async def _end_disk_full(self, what: Happening) -> None:
-        self.disk.full = False
-
-    async def _locked(self, what: Happening) -> None:
-        self.disk.lock(self.var / "state" / "gmobot.db")
-
-    async def _end_locked(self, what: Happening) -> None:
-        self.disk.unlock()
-
-    async def _command(self, what: Happening) -> None:
-        await self._command_daemon(what.what)
-
-    async def _end_command(self, what: Happening) -> None:
-        await self._command_daemon("resume")
-
-    async def _maintenance(self, what: Happening) -> None:
-        endpoint = "data" if what.what == "data" else "error"
-        script = Maintenance(seconds=what.until - what.at, preopen_seconds=what.amount, status_endpoint=endpoint)  # type: ignore[arg-type]
-        self.api.maintenance.plan(script)
-
-    async def _command_daemon(self, name: str) -> None:
-        process = self.process
-        commands = process.daemon.commands if process is not None and not process.life.dead else None
-        if commands is None:
-            return
-        try:
-            if name == "resume":
-                await commands.resume("simulation", acknowledge=True)
-            else:
-                await getattr(commands, name)("simulation")
-        except StoreError:
-            if process is None or not process.life.dead:
-                raise
-
-    def _life(self) -> Mortal:
-        return self.process.life if self.process is not None else Mortal()
 
     async def _sleep_until(self, at: float) -> None:
         while self.loop.time() < at and self.failure is None:
@@ -294,14 +219,15 @@ class World:
             if self.loop.time() >= self._audited_at + AUDIT_SECONDS:
                 self._audited_at = self.loop.time()
                 self.exchange.check()
-            await self._bury()
+            await self.bury()
 
-    async def _bury(self) -> None:
+    async def bury(self) -> None:
         """A process that has died is buried, and after a while another one is started; one that ended by itself is a fault."""
         process = self.process
         if process is None or not (process.life.dead or process.task.done()):
             return
         if not process.life.dead:
+            self._give_up()
             process.task.result()
             raise Violation("the daemon ended by itself")
         process.task.cancel()
@@ -325,9 +251,9 @@ class World:
             self.process.life.doom.writes, self.process.life.doom.request = 0, None
             if self.process.decider.hangs:
                 self.process.life.die()
-        await self._bury()
+        await self.bury()
         await asyncio.sleep(1.0)
-        await self._command_daemon("resume")
+        await Acts(self).command("resume")
 
     async def _stop(self) -> None:
         process = self.process

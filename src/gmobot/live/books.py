@@ -302,7 +302,9 @@ class Books:
         changed = self._replace(intent, state=state, executed_lots=executed)
         ledger = self.ledger(fill.symbol)
         closes = ledger.on_leverage and not intent.opens
-        ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=fill.realized_uyen)
+        told = None if closes and execution.realized_pnl_jpy is None else fill.realized_uyen
+        brought = ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=told)
+        fill = msgspec.structs.replace(fill, realized_uyen=brought)
         if closes:
             self.pieces(fill.symbol).closed(fill.position_id, fill.lots)
         else:
@@ -403,7 +405,7 @@ class Books:
                 fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
                 at_ns=execution.at_ns,
                 position_id=execution.position_id,
-                realized_uyen=to_uyen(execution.realized_pnl_jpy),
+                realized_uyen=to_uyen(execution.realized_pnl_jpy or Decimal(0)),
             )
         except InstrumentError as error:
             raise FatalError(f"execution {execution.execution_id} cannot be booked: {error}") from None

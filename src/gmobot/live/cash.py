@@ -154,7 +154,7 @@ class CashBook:
         """Return what an execution of somebody else's order did to yen and coins."""
         symbol, leverage = execution.symbol, execution.symbol.endswith("_JPY")
         notional, buys = execution.price * execution.size, execution.side is Side.BUY
-        yen = execution.realized_pnl_jpy if leverage else -notional if buys else notional
+        yen = (execution.realized_pnl_jpy or Decimal(0)) if leverage else -notional if buys else notional
         return Flow(
             key=f"execution:{execution.execution_id}",
             kind=FlowKind.FOREIGN_TRADE,

@@ -26,6 +26,7 @@ from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
+from gmobot.live.holdings import Holdings, holdings_of
 from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
@@ -41,6 +42,7 @@ from gmobot.live.search import Search
 from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 from gmobot.live.trader import Standing
+from gmobot.live.watch import ExchangeWatch
 from gmobot.live.workers import Worker
 from gmobot.ops.telemetry import Telemetry
 from gmobot.strategies.program import Program
@@ -50,13 +52,6 @@ from gmobot.venue.models import ExchangeStatus, StreamEvent
 
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
-_STATUS_POLL_SECONDS = 30.0
-_STATUS_POLL_CLOSED_SECONDS = 2.0
-_RULES_SECONDS = 3_600.0
-_RULES_PAUSE_SECONDS = 10.0
-"""At most so often, whatever asks for it."""
-_TIER_SECONDS = 3_600.0
-_TIER_RETRY_SECONDS = 60.0
 log = structlog.get_logger("gmobot.daemon")
 
 
@@ -70,6 +65,7 @@ class Links:
         trade_rest: Account and orders; ``None`` while no keys are given.
         private_stream: Our events; ``None`` with ``trade_rest``.
         tap: Gets every public event too: the paper exchange lives on them.
+        remind: Tells an exchange that forgets everything with its process, as paper's does, what was there.
     """
 
     public_rest: GmoRest
@@ -77,6 +73,7 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+    remind: Callable[[Holdings], None] | None = None
 
 
 class _StoppedEarlyError(GmobotError):
@@ -130,10 +127,10 @@ class Daemon:
         self._reconciler: Reconciler | None = None
         self._rules: RulesWatch | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
+        self._exchange = ExchangeWatch(links.public_rest, self.account_rest, self.supervisor, turned=self._on_exchange_turned)
         self._publisher = Publisher(self)
         self._housekeeping = Housekeeping(store, clock, journal_days=config.state.journal_days)
         self._stop = asyncio.Event()
-        self._status_due = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
@@ -291,7 +288,7 @@ class Daemon:
             settled=self._settled,
             halted=lambda: self.guards is not None and self.guards.halted,
             alarm=self._alarm,
-            found_closed=self._status_due.set,
+            found_closed=self._exchange.due.set,
         )
         for symbol, (wanted, _) in instruments.items():
             desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)
@@ -299,6 +296,7 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
+        await self._remind(books, self.account)
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
@@ -322,6 +320,15 @@ class Daemon:
                 alarm=self._tell,
             )
 
+    async def _remind(self, books: Books, account: Account) -> None:
+        """Tell an exchange that forgets what was there; orders that rested there are gone."""
+        if self._links.remind is None or account.state.base_cash is None:
+            return
+        for symbol in books.symbols:
+            for intent in books.open_intents(symbol):
+                await books.end(intent, IntentState.EXPIRED, "the paper exchange ended with the last run")
+        self._links.remind(holdings_of(books, account))
+
     async def _trade_until_stopped(self) -> None:
         self.status = "running"
         self._intake.reconcile.set()
@@ -336,9 +343,10 @@ class Daemon:
 
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = [stream.run(self._intake.take) for stream in self.streams]
-        work += [self._intake.pump(), self._run_loop(), self._watch_exchange(), self._repair_loop(), self._watch_rules()]
+        work += [self._intake.pump(), self._run_loop(), self._repair_loop(), self._exchange.status()]
+        work.append(self._exchange.rules(self._started(self._rules), self._intake.rules))
         if self._reconciler is not None:
-            work += [self._reconcile_loop(self._reconciler), self._watch_tier()]
+            work += [self._reconcile_loop(self._reconciler), self._exchange.tier()]
         for desk in self.desks.values():
             work += [desk.decisions.run(), desk.trader.run(), self._close_bars(desk)]
         return work
@@ -455,49 +463,6 @@ class Daemon:
         wait = self.config.runtime.reconcile_seconds
         return min(wait, reconciler.confirm_seconds) if reconciler.impatient else wait
 
-    async def _watch_exchange(self) -> None:
-        while True:
-            try:
-                status = await self._links.public_rest.status()
-            except VenueError as error:
-                log.warning("the exchange's status is not known", error=str(error))
-                status = self.supervisor.exchange or ExchangeStatus.OPEN
-            was_closed = self.supervisor.maintenance
-            self.supervisor.on_exchange(status)
-            if self.supervisor.maintenance != was_closed:
-                self._compare_first()
-                self._wake_all()
-            calm = self.supervisor.all_up and not self.supervisor.maintenance
-            self._status_due.clear()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_STATUS_POLL_SECONDS if calm else _STATUS_POLL_CLOSED_SECONDS):
-                    await self._status_due.wait()
-
-    async def _watch_rules(self) -> None:
-        """Read the exchange's rules now and then, and after every maintenance."""
-        watch = self._started(self._rules)
-        while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_RULES_SECONDS):
-                    await self._intake.rules.wait()
-            self._intake.rules.clear()
-            try:
-                await watch.look(await self._links.public_rest.symbols())
-            except VenueError as error:
-                log.warning("the exchange's rules could not be read again", error=str(error))
-            await asyncio.sleep(_RULES_PAUSE_SECONDS)
-
-    async def _watch_tier(self) -> None:
-        """Keep the rate limiter at what the exchange allows this account: the tier changes once a week."""
-        while True:
-            try:
-                await self.account_rest.trading_volume()
-            except VenueError as error:
-                log.warning("the account's tier is not known", error=str(error))
-                await asyncio.sleep(_TIER_RETRY_SECONDS)
-            else:
-                await asyncio.sleep(_TIER_SECONDS)
-
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
             try:
@@ -562,10 +527,15 @@ class Daemon:
         self._reconciled = self._reconciler is None
         self._intake.reconcile.set()
 
+    def _on_exchange_turned(self) -> None:
+        """The exchange closed or opened: nothing opens before books and exchange were compared."""
+        self._compare_first()
+        self._wake_all()
+
     def _on_monitor(self, status: MonitorStatus, why: str) -> None:
         if status is not MonitorStatus.ACTIVE:
             # It may be the exchange that closes: ask it now.
-            self._status_due.set()
+            self._exchange.due.set()
             self._compare_first()
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))

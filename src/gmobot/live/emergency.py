@@ -43,10 +43,9 @@ class EmergencyJournal:
             self._file = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
             if os.fstat(self._file).st_size < self._size:
                 self._allocate()
-            content = os.pread(self._file, self._size, 0)
+            records, self._end = scan(self._path)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}; it needs {self._size >> 20} MiB, free some space") from error
-        records, self._end = _records(content)
         return records
 
     def append(self, number: int, batch: Batch) -> None:
@@ -71,10 +70,11 @@ class EmergencyJournal:
         """Forget everything: the database has it."""
         try:
             self._put(bytes(_HEADER.size), 0)
+            # Whether that is on disk or not, nothing behind it is read any more: what comes next belongs at the beginning.
+            self._end = 0
             os.fdatasync(self._file)
         except OSError as error:
             raise StoreError(f"{self._path}: {error.strerror}") from error
-        self._end = 0
 
     def close(self) -> None:
         """Let go of the file."""
@@ -97,25 +97,26 @@ class EmergencyJournal:
 
 def read(path: Path) -> list[tuple[int, Batch]]:
     """Return the whole records of a file, in order; none if there is no file."""
-    try:
-        with path.open("rb") as file:
-            # Nearly always there are none: the first header tells, without reading megabytes of zeros.
-            first = file.read(_HEADER.size)
-            return _records(first + file.read())[0] if any(first) else []
-    except FileNotFoundError:
-        return []
+    return scan(path)[0] if path.exists() else []
 
 
-def _records(content: bytes) -> tuple[list[tuple[int, Batch]], int]:
-    """Return the whole records and where they end. What follows a torn one, or a lower number, is of another time."""
+def scan(path: Path) -> tuple[list[tuple[int, Batch]], int]:
+    """Return the whole records of a file and where they end. What follows a torn one, or a lower number, is of another time.
+
+    Only records are read: nearly always there is none, and the rest is megabytes of zeros.
+
+    Raises:
+        OSError: It cannot be read.
+    """
     found: list[tuple[int, Batch]] = []
-    at = 0
-    while at + _HEADER.size <= len(content):
-        length, checksum, number = _HEADER.unpack_from(content, at)
-        payload = content[at + _HEADER.size : at + _HEADER.size + length]
-        whole = length and len(payload) == length and zlib.crc32(payload, number & 0xFFFFFFFF) == checksum
-        if not whole or (found and number <= found[-1][0]):
-            break
-        found.append((number, [*msgspec.json.decode(payload, type=PlainBatch)]))
-        at += _HEADER.size + length
-    return found, at
+    end = 0
+    with path.open("rb") as file:
+        while len(header := file.read(_HEADER.size)) == _HEADER.size:
+            length, checksum, number = _HEADER.unpack(header)
+            payload = file.read(length) if length <= SIZE else b""
+            whole = length and len(payload) == length and zlib.crc32(payload, number & 0xFFFFFFFF) == checksum
+            if not whole or (found and number <= found[-1][0]):
+                break
+            found.append((number, [*msgspec.json.decode(payload, type=PlainBatch)]))
+            end += _HEADER.size + length
+    return found, end

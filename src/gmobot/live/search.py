@@ -145,7 +145,7 @@ class Search:
             return symbol if symbol in self._books.symbols else ""
         candidates = [entry.symbol.replace("/", "_")] if entry.symbol else self._leveraged
         sole = candidates[0] if len(candidates) == 1 and candidates[0] in self._leveraged else ""
-        return sole if sole and sole in own.values() and not self._books.pieces(sole).foreign() else ""
+        return sole if sole in own.values() and not self._books.pieces(sole).foreign() else ""
 
     def _is_plausible(self, flow: Flow, entry: FeeEntry, rest: Difference) -> bool:
         if self._cash.knows(_inferred_key(trading_day(flow.at_ns))):
@@ -261,7 +261,8 @@ class Search:
                 continue
             for execution in executions:
                 if execution.at_ns > self._account.state.flows_from_ns:
-                    rest = await self._book(rest, self._cash.flow_of(execution))
+                    # Its coins are in no difference: we do not compare them.
+                    rest = Difference((await self._book(rest, self._cash.flow_of(execution))).yen_uyen, rest.coins)
         return rest
 
 

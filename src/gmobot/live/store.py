@@ -51,10 +51,12 @@ class WroteOff(Protocol):
     """What was written off our position, as the store needs it. Its numbers are given when it is written."""
 
     @property
-    def intent(self) -> Intent: ...
+    def intent(self) -> Intent:
+        """The order it is kept as."""
 
     @property
-    def fill(self) -> Fill: ...
+    def fill(self) -> Fill:
+        """What filled of it: all."""
 
 
 class Store:

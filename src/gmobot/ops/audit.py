@@ -105,19 +105,19 @@ class AuditLog:
         entry = {"seq": seq, "ts": iso_utc(ts_ns), "run_id": run_id, "event": event, **_plain(fields), "prev_hash": self._end.hash}
         digest = chain_hash(self._end.hash, entry)
         line = (json.dumps(entry | {"hash": digest}, ensure_ascii=False) + "\n").encode()
-        self._rotate_if_full(len(line))
         self._write(line)
         self._end = Anchor(seq, digest)
 
     def _write(self, line: bytes) -> None:
         with self._path.open("ab", buffering=0) as file:
-            before = file.tell()
-            try:
-                _write_all(file.fileno(), line)
-            except OSError:
-                # Half a line must not stay in front of the next attempt.
-                os.truncate(file.fileno(), before)
-                raise
+            size = file.tell()
+            if not size or size + len(line) <= self._max_bytes:
+                _append(file.fileno(), line, size)
+                return
+            os.fsync(file.fileno())
+        self._rotate()
+        with self._path.open("ab", buffering=0) as file:
+            _append(file.fileno(), line, file.tell())
 
     def _find_end(self) -> Anchor:
         for file in reversed(generations(self._directory)):
@@ -125,12 +125,7 @@ class AuditLog:
                 return _end_of(file)
         return read_anchor(self._directory)
 
-    def _rotate_if_full(self, more: int) -> None:
-        size = self._path.stat().st_size if self._path.exists() else 0
-        if not size or size + more <= self._max_bytes:
-            return
-        with self._path.open("rb") as file:
-            os.fsync(file.fileno())
+    def _rotate(self) -> None:
         kept = [number for number, _ in numbered(self._directory)]
         free = next(number for number in range(1, len(kept) + 2) if number not in kept)
         if free > self._retention:
@@ -173,6 +168,11 @@ def _end_of(file: Path) -> Anchor:
         raise OSError(f"{file}: its last line is not an audit event; see `gmobot audit verify`, then move the file away") from None
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+def _append(descriptor: int, data: bytes, size: int) -> None:
+    try:
+        while data:
+            data = data[os.write(descriptor, data) :]
+    except OSError:
+        # Half a line must not stay in front of the next attempt.
+        os.truncate(descriptor, size)
+        raise

@@ -288,6 +288,14 @@ def test_losscut_orders_are_known_from_both_spellings() -> None:
     assert execution(settleType="CLOSE").settle is Settle.CLOSE
 
 
+def test_what_the_exchange_leaves_out_is_not_made_up() -> None:
+    row = {name: value for name, value in EXECUTION.items() if name not in ("settleType", "lossGain")}
+    silent = wire.decode(json.dumps(row), wire.ExecutionFrame).model()
+    assert (silent.settle, silent.realized_pnl_jpy) == (Settle.UNKNOWN, None)
+    row = {name: value for name, value in ORDER.items() if name != "settleType"}
+    assert wire.decode(json.dumps(row), wire.OrderData).model().settle is Settle.UNKNOWN
+
+
 @pytest.mark.parametrize("token", ['""', '"a b"', '"a\\nb"', '"\\u3042"', "1", "null", "{}"])
 def test_a_token_is_one_printable_word(token: str) -> None:
     with pytest.raises(wire.MALFORMED):

@@ -92,7 +92,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
 
     Attributes:
         fee_jpy: Signed: positive is paid (taker), negative is earned (maker).
-        realized_pnl_jpy: Of a leverage close; zero on spot.
+        realized_pnl_jpy: Of a leverage close; zero on spot; ``None`` where the exchange does not tell.
         cumulative_size: Executed size of the order including this fill; only streams tell.
     """
 
@@ -103,7 +103,7 @@ class Execution(msgspec.Struct, frozen=True, kw_only=True):
     size: Decimal
     price: Decimal
     fee_jpy: Decimal
-    realized_pnl_jpy: Decimal
+    realized_pnl_jpy: Decimal | None
     at_ns: int
     position_id: int | None = None
     order_size: Decimal | None = None

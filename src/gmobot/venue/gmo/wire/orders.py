@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from gmobot.clock import parse_iso_utc
-from gmobot.venue.gmo.wire.basics import ORDER_TYPE, SETTLE, STATUS, TIME_IN_FORCE, Id, amount, positive, price, size
+from gmobot.venue.gmo.wire.basics import ORDER_TYPE, SETTLE, STATUS, TIME_IN_FORCE, Id, amount, optional, positive, price, size
 from gmobot.venue.models import CancelOutcome, Execution, Order, OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
 
 
@@ -30,7 +30,7 @@ class OrderData(msgspec.Struct, frozen=True):
     price: Decimal | None = None
     cancelType: str | None = None
     orderType: str = "NORMAL"
-    settleType: str = "OPEN"
+    settleType: str = ""
     losscutPrice: Decimal | None = None
 
     def model(self) -> Order:
@@ -69,9 +69,9 @@ class ExecutionData(msgspec.Struct, frozen=True):
     price: Decimal
     fee: Decimal
     timestamp: str
-    lossGain: Decimal = Decimal(0)
+    lossGain: Decimal | None = None
     positionId: Id | None = None
-    settleType: str = "OPEN"
+    settleType: str = ""
 
     def model(self) -> Execution:
         """Return it normalised."""
@@ -83,7 +83,7 @@ class ExecutionData(msgspec.Struct, frozen=True):
             size=positive(self.size),
             price=positive(self.price),
             fee_jpy=amount(self.fee),
-            realized_pnl_jpy=amount(self.lossGain),
+            realized_pnl_jpy=optional(self.lossGain),
             at_ns=parse_iso_utc(self.timestamp),
             position_id=self.positionId,
             settle=SETTLE.get(self.settleType, Settle.UNKNOWN),
@@ -132,9 +132,9 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
     executionTimestamp: str
     orderSize: Decimal
     orderExecutedSize: Decimal
-    lossGain: Decimal = Decimal(0)
+    lossGain: Decimal | None = None
     positionId: Id | None = None
-    settleType: str = "OPEN"
+    settleType: str = ""
 
     def model(self) -> Execution:
         """Return it normalised."""
@@ -146,7 +146,7 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
             size=positive(self.executionSize),
             price=positive(self.executionPrice),
             fee_jpy=amount(self.fee),
-            realized_pnl_jpy=amount(self.lossGain),
+            realized_pnl_jpy=optional(self.lossGain),
             at_ns=parse_iso_utc(self.executionTimestamp),
             position_id=self.positionId,
             order_size=positive(self.orderSize),
@@ -169,7 +169,7 @@ class OrderFrame(msgspec.Struct, frozen=True):
     timeInForce: str
     orderPrice: Decimal | None = None
     cancelType: str | None = None
-    settleType: str = "OPEN"
+    settleType: str = ""
     losscutPrice: Decimal | None = None
 
     def model(self) -> OrderUpdate:

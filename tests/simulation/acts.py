@@ -1,0 +1,126 @@
+"""What a plan says becomes what happens: each kind of happening is a method here, and what ends has a second one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+import msgspec
+from tests.simulation.plan import Happening
+
+from gmobot.emulator.protocol.maintenance import Maintenance
+from gmobot.errors import StoreError
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+TRAIL_SECONDS = 4
+"""A stop that is moved is moved so often."""
+
+
+class Acts:
+    """Does to a world what its plan says."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def schedule(self) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
+        """Return what happens when, in order."""
+        acts: list[tuple[float, Callable[[], Awaitable[None]]]] = []
+        for happening in self._world.plan.happenings:
+            if happening.kind == "trail":
+                acts += [
+                    (float(at), partial(self._trail, happening)) for at in range(round(happening.at), round(happening.until), TRAIL_SECONDS)
+                ]
+                continue
+            begin, end = getattr(self, f"_{happening.kind}"), getattr(self, f"_end_{happening.kind}", None)
+            acts.append((happening.at, partial(begin, happening)))
+            if end is not None:
+                acts.append((happening.until, partial(end, happening)))
+        return sorted(acts, key=lambda act: act[0])
+
+    async def _fault(self, what: Happening) -> None:
+        skew = what.amount if what.what == "clock_skew" else None
+        self._world.api.faults.arm(what.what, where=what.where, times=None, probability=0.1 if skew else what.amount, seconds=skew)
+
+    async def _end_fault(self, what: Happening) -> None:
+        self._world.api.faults.disarm(what.what)
+
+    async def _kill(self, what: Happening) -> None:
+        last = self._world.loop.steps + int(what.amount)
+        while self._world.loop.steps < last and self._world.failure is None:
+            await asyncio.sleep(0)
+        if self._world.process is not None:
+            self._world.process.life.die()
+        await self._world.bury()
+
+    async def _kill_write(self, what: Happening) -> None:
+        doom = self._world.life().doom
+        doom.writes, doom.after_write = int(what.amount), what.what == "after"
+
+    async def _kill_request(self, what: Happening) -> None:
+        self._world.life().doom.request = (what.where, what.what)
+
+    async def _clock(self, what: Happening) -> None:
+        self._world.clock.offset_seconds += what.amount
+
+    async def _end_clock(self, what: Happening) -> None:
+        self._world.clock.offset_seconds -= what.amount
+
+    async def _hang(self, what: Happening) -> None:
+        if self._world.process is not None:
+            self._world.process.decider.hangs = True
+
+    async def _manual(self, what: Happening) -> None:
+        self._world.hands.act(what.what, int(what.amount))
+
+    async def _cash(self, what: Happening) -> None:
+        self._world.hands.move_cash(int(what.amount))
+
+    async def _disk_full(self, what: Happening) -> None:
+        self._world.disk.full = True
+
+    async def _end_disk_full(self, what: Happening) -> None:
+        self._world.disk.full = False
+
+    async def _locked(self, what: Happening) -> None:
+        self._world.disk.lock(self._world.var / "state" / "gmobot.db")
+
+    async def _end_locked(self, what: Happening) -> None:
+        self._world.disk.unlock()
+
+    async def _command(self, what: Happening) -> None:
+        await self.command(what.what)
+
+    async def _end_command(self, what: Happening) -> None:
+        await self.command("resume")
+
+    async def _maintenance(self, what: Happening) -> None:
+        endpoint = "data" if what.what == "data" else "error"
+        script = Maintenance(seconds=what.until - what.at, preopen_seconds=what.amount, status_endpoint=endpoint)  # type: ignore[arg-type]
+        self._world.api.maintenance.plan(script)
+
+    async def command(self, name: str) -> None:
+        """Give a command, if anybody is there to take it."""
+        process = self._world.process
+        commands = process.daemon.commands if process is not None and not process.life.dead else None
+        if commands is None:
+            return
+        try:
+            if name == "resume":
+                await commands.resume("simulation", acknowledge=True)
+            else:
+                await getattr(commands, name)("simulation")
+        except StoreError:
+            if process is None or not process.life.dead:
+                raise
+
+    async def _trail(self, what: Happening) -> None:
+        """The stop is wanted elsewhere: what the strategies here never ask for, until their next bar takes it back."""
+        process = self._world.process
+        for desk in process.daemon.desks.values() if process is not None and not process.life.dead else ():
+            desire = desk.trader._desire
+            if desire is not None and desire.stop:
+                desk.trader.desire(msgspec.structs.replace(desire, stop=desire.stop + int(what.amount)))

@@ -1,0 +1,323 @@
+"""Each invariant goes red when what it forbids has happened, and stays green beside it."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.simulation.evidence import Booked, Evidence, Prior
+from tests.simulation.invariants import (
+    ALIVE_SECONDS,
+    BOUNDS,
+    Protection,
+    Trouble,
+    asked_for,
+    audit_chain_verifies,
+    every_execution_booked_once,
+    exposure_within_limits,
+    ledger_is_what_is_booked,
+    no_change_without_a_prior_intent,
+    no_entry_after_halt,
+    no_intent_with_two_live_orders,
+    no_order_without_a_prior_intent,
+    nothing_foreign_touched,
+    nothing_raising_while_unknown,
+)
+from tests.simulation.loop import EPOCH_NS
+from tests.simulation.ours import Holding, Ours, Violation
+from tests.simulation.plan import Plan
+from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS
+
+from gmobot.clock import NS_PER_SECOND
+from gmobot.emulator.engine.checks import NewOrder
+from gmobot.emulator.engine.exchange import Exchange, account
+from gmobot.emulator.engine.records import Account
+from gmobot.emulator.market import SyntheticMarket
+from gmobot.live import emergency, schema, statements
+from gmobot.live.intents import Intent, IntentState, Latch, Purpose
+from gmobot.ops.audit import AuditLog
+from gmobot.venue.models import OrderType, Settle, Side, TimeInForce
+
+BTC, BTC_JPY = INSTRUMENTS["BTC"], INSTRUMENTS["BTC_JPY"]
+BUY = NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None)
+NOW = EPOCH_NS
+
+
+class FixedClock:
+    """A clock that stands still."""
+
+    def now_ns(self) -> int:
+        return NOW
+
+    def monotonic(self) -> float:
+        return 0.0
+
+
+def intent(number: int, *, state: IntentState = IntentState.INTENT, order_id: int | None = None, amending_to: int = 0) -> Intent:
+    return Intent(
+        intent_id=number,
+        symbol="BTC",
+        purpose=Purpose.ENTRY,
+        side=Side.BUY,
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.IOC,
+        lots=1_000,
+        price=0,
+        decision_id=77,
+        created_ns=NOW,
+        updated_ns=NOW,
+        state=state,
+        order_id=order_id,
+        amending_to=amending_to,
+        settle=Settle.OPEN,
+    )
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    """A database as the daemon makes it, with nothing in it."""
+    path = tmp_path / "gmobot.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        db.execute("PRAGMA journal_mode = WAL")
+        for step in schema.STEPS:
+            db.executescript(step.sql)
+    return path
+
+
+@pytest.fixture
+def evidence(database: Path) -> Iterator[Evidence]:
+    found = Evidence(database)
+    yield found
+    found.forget_connection()
+
+
+def apply(database: Path, *batch: statements.Statement) -> None:
+    with closing(sqlite3.connect(database, isolation_level=None)) as db:
+        for sql, values in batch:
+            db.execute(sql, values)
+
+
+def made(symbol: str) -> tuple[Exchange, Account, Ours]:
+    """Return an exchange whose customer has yen and coins that are nobody's business."""
+    instrument = INSTRUMENTS[symbol]
+    customer = account("key", "secret", {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {symbol: instrument})
+    exchange = Exchange(FixedClock(), {symbol: (instrument, SyntheticMarket(instrument, seed=1))}, {"key": customer})
+    ours = Ours(exchange, customer, symbol, FOREIGN_LOTS)
+    exchange.symbols[symbol].book.recentre("BUY", 10_000_000)
+    return exchange, customer, ours
+
+
+# --- orders -------------------------------------------------------------------------------------------
+
+
+def test_an_order_needs_an_intent_that_was_written_before(database: Path, evidence: Evidence) -> None:
+    with pytest.raises(Violation, match="no order without a prior intent"):
+        no_order_without_a_prior_intent(evidence.priors(BUY, BTC, closing=False), BUY)
+    apply(database, statements.insert_intent(intent(1)))
+    no_order_without_a_prior_intent(evidence.priors(BUY, BTC, closing=False), BUY)
+    larger = NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.02"), None)
+    assert evidence.priors(larger, BTC, closing=False) == [], "another order's intent is none"
+    assert evidence.priors(BUY, BTC, closing=True) == []
+
+
+def test_an_intent_in_the_emergency_journal_counts(database: Path, evidence: Evidence) -> None:
+    journal = emergency.EmergencyJournal(database.with_name(emergency.NAME), size=1 << 16)
+    journal.open()
+    journal.append(1, [statements.insert_intent(intent(5)), statements.update_intent(intent(6, order_id=9, amending_to=123))])
+    journal.close()
+    assert evidence.priors(BUY, BTC, closing=False) == [Prior(5, 77, "entry")]
+    no_change_without_a_prior_intent(evidence, 9, 123)
+    with pytest.raises(Violation, match="order 9 was moved to 124"):
+        no_change_without_a_prior_intent(evidence, 9, 124)
+
+
+def test_an_intent_is_sent_once() -> None:
+    sent: set[int] = set()
+    priors = [Prior(1, 77, "entry"), Prior(2, 77, "entry")]
+    assert no_intent_with_two_live_orders(priors, sent, BUY) == priors[1]
+    assert no_intent_with_two_live_orders(priors, sent, BUY) == priors[0]
+    with pytest.raises(Violation, match="no intent with two live orders"):
+        no_intent_with_two_live_orders(priors, sent, BUY)
+
+
+@pytest.mark.parametrize("state", [IntentState.INTENT, IntentState.UNKNOWN])
+def test_no_entry_beside_an_unknown_outcome(database: Path, evidence: Evidence, state: IntentState) -> None:
+    apply(database, statements.insert_intent(intent(1)))
+    nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+    apply(database, statements.insert_intent(intent(2, state=state)))
+    with pytest.raises(Violation, match="while an outcome is unknown"):
+        nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+
+
+@pytest.mark.parametrize("latch", [Latch.HALT, Latch.PAUSE, Latch.CLOSE])
+def test_no_entry_after_a_latch(database: Path, evidence: Evidence, latch: Latch) -> None:
+    no_entry_after_halt(evidence, Prior(1, 77, "entry"))
+    apply(database, statements.set_latch(latch, "test", NOW))
+    with pytest.raises(Violation, match=f"after {latch} no order raises exposure"):
+        no_entry_after_halt(evidence, Prior(1, 77, "entry"))
+    apply(database, *statements.release_latches([latch]))
+    no_entry_after_halt(evidence, Prior(1, 77, "entry"))
+
+
+@pytest.mark.parametrize(("payload", "asked"), [(77, True), (78, False)])
+def test_an_entry_serves_a_journaled_decision(database: Path, evidence: Evidence, payload: int, asked: bool) -> None:  # parametrised
+    row = f'{{"bar": {{"open_time": {payload}}}, "desired": {{"action": 1}}}}'
+    journal = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload) VALUES ('r', 1, 'bar', 'BTC', ?)"
+    apply(database, (journal, (row,)))
+    if asked:
+        asked_for(evidence, Prior(1, 77, "entry"), BUY)
+    else:
+        with pytest.raises(Violation, match="no decision asked for"):
+            asked_for(evidence, Prior(1, 77, "entry"), BUY)
+
+
+# --- exposure and what is foreign ---------------------------------------------------------------------
+
+
+def test_exposure_counts_what_may_still_fill() -> None:
+    exposure_within_limits(Holding(lots=600, opening=400), 1_000)
+    with pytest.raises(Violation, match="worst-case exposure: 600 lots held and 401 on the way"):
+        exposure_within_limits(Holding(lots=600, opening=401), 1_000)
+
+
+def test_foreign_coins_are_not_sold() -> None:
+    exchange, customer, ours = made("BTC")
+    assert ours.refresh() == Holding()
+    exchange.place(customer, NewOrder("BTC", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    with pytest.raises(Violation, match="nothing foreign touched: sold 1000 lots"):
+        ours.refresh()
+
+
+def test_what_the_owner_trades_is_not_ours() -> None:
+    exchange, customer, ours = made("BTC")
+    ours.foreign_orders.add(exchange._order_id + 1)
+    exchange.place(customer, NewOrder("BTC", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    assert ours.refresh() == Holding()
+    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.02"), None))
+    assert ours.refresh() == Holding(lots=2_000)
+
+
+def test_foreign_positions_are_not_closed_and_sides_are_not_mixed() -> None:
+    exchange, customer, ours = made("BTC_JPY")
+    ours.foreign_orders.add(exchange._order_id + 1)
+    exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    exchange.place(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    assert ours.refresh() == Holding(lots=10), "the other side is the owner's"
+    exchange.close(customer, NewOrder("BTC_JPY", "SELL", "LIMIT", "FAS", Decimal("0.01"), Decimal(11_000_000)))
+    with pytest.raises(Violation, match="closes a position that is not ours"):
+        ours.refresh()
+    exchange.cancel(customer, exchange._order_id)
+    exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    with pytest.raises(Violation, match="both sides are held"):
+        ours.refresh()
+
+
+def test_foreign_orders_are_not_cancelled() -> None:
+    _, _, ours = made("BTC")
+    ours.foreign_orders.add(8)
+    nothing_foreign_touched(ours, 9)
+    with pytest.raises(Violation, match="nothing foreign touched: order 8"):
+        nothing_foreign_touched(ours, 8)
+
+
+# --- books --------------------------------------------------------------------------------------------
+
+
+def booked_as_executed() -> tuple[dict[int, Booked], Ours]:
+    exchange, customer, ours = made("BTC")
+    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    rows = {
+        number: Booked(done.order.order_id, done.order.side, done.lots, done.ticks, done.fee_uyen, 0)
+        for number, done in ours.executions.items()
+    }
+    return rows, ours
+
+
+def test_what_is_booked_happened_exactly_so() -> None:
+    booked, ours = booked_as_executed()
+    assert booked
+    every_execution_booked_once(booked, ours.executions)
+    number, fill = next(iter(booked.items()))
+    for wrong in (fill._replace(lots=fill.lots + 1), fill._replace(fee_uyen=-fill.fee_uyen), fill._replace(side="SELL")):
+        with pytest.raises(Violation, match="every execution booked exactly once"):
+            every_execution_booked_once({number: wrong}, ours.executions)
+    with pytest.raises(Violation, match="never happened"):
+        every_execution_booked_once({number + 1_000: fill}, ours.executions)
+
+
+def test_the_ledger_is_what_is_booked_to_the_micro_yen() -> None:
+    booked, _ = booked_as_executed()
+    lots = sum(fill.lots for fill in booked.values())
+    cash = -sum(BTC.notional_uyen(fill.ticks, fill.lots) + fill.fee_uyen for fill in booked.values())
+    ledger_is_what_is_booked({"position": lots, "cash_uyen": cash}, booked, BTC)
+    for wrong in ({"position": lots, "cash_uyen": cash + 1}, {"position": 2 * lots, "cash_uyen": cash}, {}):
+        with pytest.raises(Violation, match="our ledger = the exchange's"):
+            ledger_is_what_is_booked(wrong, booked, BTC)
+
+
+def test_a_line_of_the_audit_log_that_was_changed_is_found(tmp_path: Path) -> None:
+    log = AuditLog(tmp_path, max_bytes=1 << 20, retention=2)
+    for number in range(1, 6):
+        log.append(number, NOW + number * NS_PER_SECOND, "run", "error", {"reason": "one"})
+    audit_chain_verifies(tmp_path)
+    path = tmp_path / "audit_events.jsonl"
+    lines = path.read_text(encoding="utf-8").splitlines()
+    lines[2] = lines[2].replace('"one"', '"two"')
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    with pytest.raises(Violation, match="the audit chain verifies"):
+        audit_chain_verifies(tmp_path)
+
+
+# --- protection ---------------------------------------------------------------------------------------
+
+
+class Always:
+    """A world in one state."""
+
+    def __init__(self, *troubles: Trouble) -> None:
+        self._troubles = list(troubles)
+
+    def trouble(self) -> Trouble:
+        return self._troubles[0] if len(self._troubles) == 1 else self._troubles.pop(0)
+
+
+BARE = Holding(lots=100, covered=40)
+
+
+@pytest.mark.parametrize("cause", Trouble)
+def test_every_cause_has_its_bound(cause: Trouble) -> None:
+    protection, world = Protection(), Always(cause)
+    protection.look(BOUNDS[cause], BARE, world)
+    with pytest.raises(Violation, match=f"60 of 100 lots lie open: {cause}"):
+        protection.look(BOUNDS[cause] + 0.1, BARE, world)
+    assert protection.longest[cause] == pytest.approx(BOUNDS[cause] + 0.1)
+
+
+def test_causes_that_follow_each_other_add_up() -> None:
+    protection, causes = Protection(), (Trouble.OUTCOME_UNKNOWN, Trouble.FAULT_STRUCK)
+    protection.look(ALIVE_SECONDS / 2, BARE, Always(causes[0]))
+    protection.look(ALIVE_SECONDS - 1.0, BARE, Always(causes[1]))
+    with pytest.raises(Violation, match="every position is protected"):
+        protection.look(ALIVE_SECONDS + 1.0, BARE, Always(causes[1]))
+
+
+def test_a_stretch_ends_with_protection_and_begins_anew_after_a_death() -> None:
+    protection = Protection()
+    protection.look(4.0, BARE, Always(Trouble.NONE))
+    protection.look(4.1, Holding(lots=100, covered=100), Always(Trouble.NONE))
+    protection.look(8.0, BARE, Always(Trouble.NONE))
+    protection.look(9.0, BARE, Always(Trouble.PROCESS_DEAD))
+    protection.look(13.0, BARE, Always(Trouble.NONE))
+    with pytest.raises(Violation):
+        protection.look(15.0, BARE, Always(Trouble.NONE))
+
+
+def test_a_plan_names_the_symbol_of_its_product() -> None:
+    assert [Plan(seed=1, product=product, assumptions={}, entry={}, happenings=()).symbol for product in ("spot", "leverage")] == [
+        "BTC",
+        "BTC_JPY",
+    ]

@@ -1,0 +1,45 @@
+"""Plans: drawn from the seed alone, complete, and the same after they were written down."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, drawn, read, written
+
+from gmobot.emulator.faults import Fault
+
+PLANS = [drawn(seed) for seed in range(1, 401)]
+
+
+def test_a_seed_is_one_plan_and_another_seed_another() -> None:
+    assert drawn(5) == drawn(5)
+    assert len(set(map(written, PLANS))) == len(PLANS)
+
+
+def test_every_fault_of_the_emulator_is_drawn() -> None:
+    found = {happening.what for plan in PLANS for happening in plan.lasting("fault")}
+    assert found == {fault.value for fault in Fault}
+
+
+def test_every_disturbance_is_drawn_on_both_products() -> None:
+    for product in ("spot", "leverage"):
+        plans = [plan for plan in PLANS if plan.product == product]
+        assert {happening.kind for plan in plans for happening in plan.happenings} == {*DISTURBANCES, "fault"}
+        assert {happening.what for plan in plans for happening in plan.lasting("manual")} == set(HANDS)
+        assert {happening.what for plan in plans for happening in plan.lasting("command")} == set(COMMANDS)
+        stages = {happening.what for plan in plans for happening in plan.lasting("kill_request")}
+        assert stages == {"before", "accepted", "after"}
+        assert {happening.what for plan in plans for happening in plan.lasting("kill_write")} == {"before", "after"}
+
+
+def test_happenings_come_in_order_and_what_lasts_ends_after_it_began() -> None:
+    for plan in PLANS:
+        assert list(plan.happenings) == sorted(plan.happenings, key=lambda happening: happening.at)
+        assert all(happening.until >= happening.at for kind in ("fault", "maintenance", "locked") for happening in plan.lasting(kind))
+
+
+def test_a_plan_that_was_written_down_is_read_back_as_it_was(tmp_path: Path) -> None:
+    for plan in PLANS[:50]:
+        path = tmp_path / "plan.json"
+        path.write_text(written(plan), encoding="utf-8")
+        assert read(path) == plan

@@ -1,0 +1,165 @@
+"""Bugs planted into the daemon: the simulation finds each, and names the invariant that it breaks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+import pytest
+from tests.simulation.__main__ import play
+from tests.simulation.ours import Violation
+from tests.simulation.plan import Happening, Plan
+from tests.simulation.shrink import shrunk
+
+import gmobot.live.plan
+from gmobot.live.books import Books
+from gmobot.live.gate import OrderGate
+from gmobot.live.guards import Guards
+from gmobot.live.intents import Fill, Intent, Latch
+from gmobot.live.ledger import SymbolLedger
+from gmobot.live.sender import Sender
+from gmobot.live.store import Store
+from gmobot.venue.models import CloseRequest, OrderRequest
+
+SECONDS = 90.0
+
+
+def plan(*happenings: Happening, seed: int = 4, product: str = "spot", seconds: float = SECONDS) -> Plan:
+    """Return a short plan."""
+    return Plan(seed=seed, product=product, assumptions={}, entry={}, happenings=happenings, seconds=seconds)
+
+
+PAUSE = Happening(kind="command", what="pause", at=30.0, until=SECONDS)
+HALT = Happening(kind="command", what="halt", at=30.0, until=148.0)
+KILL = Happening(kind="kill", at=40.0, amount=3)
+
+
+@pytest.fixture(autouse=True)
+def _short_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last look of these short plans is short, too."""
+    monkeypatch.setattr("tests.simulation.world.LAST_LOOK_SECONDS", 5.0)
+
+
+def found(played: Plan) -> str:
+    """Return what the simulation says of a plan."""
+    with pytest.raises(Violation) as caught:
+        play(played)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_without_a_bug_nothing_is_found(product: str) -> None:
+    result = play(plan(HALT, KILL, product=product))
+    assert result.orders > 5
+    assert result.kills == 1
+
+
+def test_an_order_that_is_sent_blindly_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Sender._post
+
+    async def twice(self: Sender, request: OrderRequest | CloseRequest) -> int:
+        await right(self, request)
+        return await right(self, request)
+
+    monkeypatch.setattr(Sender, "_post", twice)
+    assert "no intent with two live orders" in found(plan())
+
+
+def test_an_order_whose_intent_is_written_after_it_was_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def not_yet(self: Store, draft: Intent, *_: object, **__: object) -> Intent:
+        return msgspec.structs.replace(draft, intent_id=1)
+
+    monkeypatch.setattr(Store, "add_intent", not_yet)
+    assert "no order without a prior intent" in found(plan())
+
+
+def test_a_stop_that_is_never_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmobot.live.plan, "_protect", lambda _: None)
+    assert "every position is protected" in found(plan())
+
+
+def test_a_stop_that_is_moved_before_it_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unwritten(self: Books, intent: Intent, price: int) -> Intent:
+        return msgspec.structs.replace(intent, amending_to=price)
+
+    monkeypatch.setattr(Books, "amend", unwritten)
+    trail = Happening(kind="trail", at=20.0, until=SECONDS, amount=-500)
+    assert "was moved to" in found(plan(trail, seed=5, product="leverage"))
+
+
+def test_a_fill_that_is_booked_with_another_fee(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Books._fill
+
+    def wrong(self: Books, *args: Any) -> Fill:
+        fill = right(self, *args)
+        return msgspec.structs.replace(fill, fee_uyen=fill.fee_uyen + 1)
+
+    monkeypatch.setattr(Books, "_fill", wrong)
+    assert "every execution booked exactly once" in found(plan())
+
+
+def test_a_fill_that_is_booked_twice_into_the_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = SymbolLedger.apply
+
+    def twice(self: SymbolLedger, *args: Any, **kwargs: Any) -> int:
+        right(self, *args, **kwargs)
+        return right(self, *args, **kwargs)
+
+    monkeypatch.setattr(SymbolLedger, "apply", twice)
+    assert "our ledger = the exchange's" in found(plan())
+
+
+def test_a_pause_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Guards, "entry_bar", lambda *_: None)
+    assert "after pause no order raises exposure" in found(plan(PAUSE))
+
+
+def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = gmobot.live.plan._piece
+    monkeypatch.setattr(gmobot.live.plan, "_piece", lambda lots, now: right(lots, now) + 1)
+    monkeypatch.setattr(OrderGate, "denial", lambda *_, **__: None)
+    assert "worst-case exposure" in found(plan())
+
+
+def test_a_plan_shrinks_to_the_two_happenings_that_a_bug_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Guards.__init__
+
+    def forgetful(self: Guards, *args: Any, latches: Mapping[Latch, str], **kwargs: Any) -> None:
+        right(self, *args, latches={name: why for name, why in latches.items() if name is not Latch.HALT}, **kwargs)
+
+    monkeypatch.setattr(Guards, "__init__", forgetful)
+    noise = (
+        Happening(kind="fault", what="event_duplicated", where="*Events", at=1.0, until=SECONDS, amount=0.3),
+        Happening(kind="manual", what="market", at=20.0, amount=1),
+        Happening(kind="fault", what="reply_slow", where="/v1/*", at=25.0, until=SECONDS, amount=0.05),
+        Happening(kind="clock", at=35.0, until=60.0, amount=0.2),
+    )
+    whole = plan(*noise[:3], HALT, noise[3], KILL, seed=5, seconds=150.0)
+    assert "after halt no order raises exposure" in found(whole)
+    assert shrunk(whole, fails).happenings == (HALT, KILL)
+
+
+def fails(played: Plan) -> bool:
+    """Return whether a plan breaks an invariant."""
+    try:
+        play(played)
+    except Violation:
+        return True
+    return False
+
+
+def test_shrinking_plays_few_plans_and_keeps_the_order() -> None:
+    happenings = tuple(Happening(kind="clock", at=float(number)) for number in range(32))
+    played: list[Sequence[Happening]] = []
+
+    def both(tried: Plan) -> bool:
+        played.append(tried.happenings)
+        return {3.0, 29.0} <= {happening.at for happening in tried.happenings}
+
+    assert [happening.at for happening in shrunk(plan(*happenings), both).happenings] == [3.0, 29.0]
+    assert len(played) < 60
+
+
+def test_a_plan_that_fails_without_any_happening_shrinks_to_nothing() -> None:
+    assert shrunk(plan(HALT, KILL), lambda _: True).happenings == ()
