@@ -27,6 +27,7 @@ from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
 from gmobot.live.holdings import Holdings, holdings_of
+from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
@@ -51,8 +52,6 @@ from gmobot.venue.models import ExchangeStatus, StreamEvent
 
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
-"""At most so often, whatever asks for it."""
-_PRUNE_SECONDS = 3_600.0
 log = structlog.get_logger("gmobot.daemon")
 
 
@@ -130,14 +129,13 @@ class Daemon:
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._exchange = ExchangeWatch(links.public_rest, self.account_rest, self.supervisor, turned=self._on_exchange_turned)
         self._publisher = Publisher(self)
-        self._pruned_at = float("-inf")
+        self._housekeeping = Housekeeping(store, clock, journal_days=config.state.journal_days)
         self._stop = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
         self._doubts = 0
         """How often a comparison became necessary: one that began before proves nothing."""
-        self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -231,7 +229,7 @@ class Daemon:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
         if saved.restored_from is not None:
             events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
-        await self._store.begin_run(self.config_hash, events)
+        await self._store.begin_run(self.config_hash, events, tells_of_restore=saved.restored_from is not None)
         with contextlib.suppress(OSError):
             self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
@@ -408,33 +406,18 @@ class Daemon:
         guards, account, books = self._started(self.guards), self._started(self.account), self._started(self.books)
         self.supervisor.check()
         guards.look_around(self.account_rest.server_offset_ns)
-        if account.observe():
-            await self._store.save_account(account.state.to_dict())
-        self._watch_store()
+        await self._housekeeping.keep(account)
+        if (news := self._housekeeping.news()) is not None:
+            self._intake.audit.append(news)
+            self.last_error = f"state_unwritable: {news.fields['detail']}"
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
-        await self._prune()
+        await self._housekeeping.prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
-
-    async def _prune(self) -> None:
-        """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""
-        if self.clock.monotonic() - self._pruned_at < _PRUNE_SECONDS:
-            return
-        if not await self._store.prune(journal_days=self.config.state.journal_days):
-            self._pruned_at = self.clock.monotonic()
-
-    def _watch_store(self) -> None:
-        """Say so once when the database can no longer be written, and when it can again."""
-        trouble = self._store.trouble
-        if trouble != self._trouble:
-            self._trouble = trouble
-            detail = trouble or "the state database can be written again"
-            self._intake.audit.append(Event("error", {"reason": "state_unwritable", "detail": detail}))
-            self.last_error = f"state_unwritable: {detail}"
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:
