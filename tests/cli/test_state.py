@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
-from tests.cli.run_cli import Cli
+from tests.cli.run_cli import REPO, Cli
 from tests.live.test_daemon import in_position, in_world
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
 from gmobot.cli.run import instance_lock
+from gmobot.config import State
+from gmobot.live import emergency, schema
+from gmobot.live.pruning import OUTBOX_KEPT
+from gmobot.live.recent import MOST
 from gmobot.strategies.loader import load
 
 
@@ -135,3 +140,31 @@ def test_replay_and_explain_in_words_and_as_json(cli: Cli, var: Path) -> None:
     assert differs.code == 5
     assert "target: recorded 77" in differs.out
     assert json.loads(cli("replay", "--json").out)["difference"]["recorded"] == 77
+
+
+def test_the_commands_of_the_document_run_and_what_it_names_is_there(cli: Cli, var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(var.parent)
+    text = (REPO / "docs" / "state.md").read_text(encoding="utf-8")
+    commands = [line.split()[1:] for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    assert [command[:2] for command in commands] == [
+        ["state", "backup"],
+        ["state", "verify"],
+        ["state", "restore"],
+        ["replay", "last"],
+        ["explain", "123456"],
+    ]
+    ((order,),) = ask(var, "SELECT order_id FROM intents WHERE purpose = 'entry' AND executed_lots > 0 LIMIT 1")
+    for command in commands:
+        given = [
+            str(next((var / "state" / "backups").glob("*.db"))) if word.endswith(".db") else str(order) if word == "123456" else word
+            for word in command
+        ]
+        outcome = cli(*given)
+        assert outcome.code == 0, (given, outcome.err)
+    assert f"gmobot-schema{schema.VERSION}-" in text
+    assert f"{emergency.SIZE >> 20} MiB" in text
+    assert f"({int(State().journal_days)})" in text
+    assert f"{OUTBOX_KEPT:,} events" in text
+    assert f"{MOST:,} order" in text
+    for name in (emergency.NAME, "replaced-", "backups/"):
+        assert name in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,33 @@ async def test_an_order_that_ended_long_ago_is_ours_but_no_longer_at_hand(bench:
     assert bench.books.by_order(1) is None
     assert bench.books.is_ours(1)
     assert [bench.books.by_order(number) is not None for number in (2, 3, 4)] == [True, True, True]
+    await bench.close()
+
+
+async def test_what_was_said_of_an_order_is_kept_until_its_next_commit_and_not_without_end(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(books_module, "_NOTES_KEPT", 2)
+    await bench.open()
+    ours = [await bench.acknowledged(order_id=number, **STOP) for number in (1, 2, 3)]
+    before = len(bench.sql("SELECT seq FROM journal WHERE kind = 'said'"))
+    for known in ours:
+        bench.books.note(known, "said", {"word": 1})
+    for known in ours:
+        await bench.books.end(known, IntentState.CANCELLED, "")
+    assert len(bench.sql("SELECT seq FROM journal WHERE kind = 'said'")) == before + 2
+    await bench.close()
+
+
+@pytest.mark.parametrize(("side", "beyond"), [(Side.BUY, 5), (Side.SELL, -5)])
+async def test_between_two_ticks_the_yen_beyond_the_lower_one_are_a_fee(tmp_path: Path, side: Side, beyond: int) -> None:
+    bench = Bench(tmp_path, replace(BTC, tick_size=Decimal(10)))
+    await bench.open()
+    await bench.acknowledged(order_id=900, lots=100_000)
+    await bench.books.book(fill(9_000, 900, 100_000, fee=0))
+    await bench.acknowledged(order_id=1, lots=100_000, side=side, purpose=Purpose.ENTRY if side is Side.BUY else Purpose.EXIT)
+    await bench.books.book(fill(11, 1, 100_000, side=side, price=PRICE + 5, fee=0))
+    assert bench.books.ledger("BTC").fees_uyen == beyond * 1_000_000
     await bench.close()
 
 

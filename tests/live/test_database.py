@@ -225,6 +225,16 @@ def test_the_last_record_that_fits_is_taken(tmp_path: Path) -> None:
     tight.close()
 
 
+def test_a_file_that_ends_with_its_last_record_is_whole(tmp_path: Path) -> None:
+    file = journal(tmp_path)
+    file.open()
+    file.append(1, [("XX", ())])
+    file.close()
+    path = tmp_path / emergency.NAME
+    path.write_bytes(path.read_bytes()[: 16 + 11])
+    assert emergency.read(path) == [(1, [("XX", ())])]
+
+
 def test_a_lower_number_is_of_another_time(tmp_path: Path) -> None:
     file = journal(tmp_path)
     file.open()

@@ -14,10 +14,11 @@ import pytest
 from tests.live.bench import PRICE, STOP, Bench, fill, intent
 
 from gmobot.errors import StoreError
-from gmobot.live import emergency
+from gmobot.live import emergency, store
 from gmobot.live.database import Database, UnwritableError
 from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.intents import Latch, Purpose
+from gmobot.live.records import EngineRow, JournalRow
 from gmobot.venue.models import Side
 
 EXIT: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
@@ -231,4 +232,60 @@ async def test_an_entry_s_wording_is_not_what_an_emergency_takes(bench: Bench) -
     (known,) = bench.books.open_intents("BTC")
     assert (known.order_id, known.price, known.purpose) == (8, PRICE - 500, Purpose.PROTECT)
     assert intent().opens
+    await bench.close()
+
+
+async def test_a_journal_that_cannot_be_cleared_is_merged_all_the_same(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    await bench.open()
+    await bench.owning(100)
+    lock = Lock(bench)
+    await bench.intend(**EXIT)
+    lock.release()
+    bench.clock.advance(1.0)
+
+    def broken(_: EmergencyJournal) -> None:
+        raise StoreError("Input/output error")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(EmergencyJournal, "clear", broken)
+        await bench.store.emit([])
+    assert not trouble(bench)
+    assert bench.sql("SELECT COUNT(*) FROM intents") == [(2,)]
+    lock = Lock(bench)
+    await bench.intend(**EXIT)
+    lock.release()
+    await bench.reopen()
+    assert bench.sql("SELECT COUNT(*) FROM intents") == [(3,)]
+    await bench.close()
+
+
+async def test_only_what_is_on_disk_waits_without_end(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "_MOST_WAITING", 3)
+    await bench.open()
+    await bench.owning(100)
+    lock = Lock(bench)
+    await bench.intend(**EXIT)
+    for symbol in ("one", "two", "three"):
+        decided = EngineRow(symbol=symbol, program="x", bar_open_ns=1, state=b"", desired="{}")
+        await bench.store.save_decisions(decided, [JournalRow(kind="bar", symbol=symbol, payload="{}")], [])
+    await bench.intend(**EXIT)
+    lock.release()
+    bench.clock.advance(1.0)
+    await bench.store.emit([])
+    assert bench.sql("SELECT COUNT(*) FROM intents") == [(3,)], "nothing that an exit left behind is let go"
+    assert bench.sql("SELECT symbol FROM journal WHERE kind = 'bar'") == [("three",)], "the oldest decisions are"
+    await bench.close()
+
+
+async def test_at_the_end_it_is_tried_once_more_and_what_matters_is_kept(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    lock = Lock(bench)
+    await bench.intend(**EXIT)
+    await bench.close()
+    assert recorded(bench) == ["INSERT INTO intents"]
+    lock.release()
+    await bench.open()
+    assert bench.sql("SELECT COUNT(*) FROM intents") == [(2,)]
+    assert recorded(bench) == []
     await bench.close()

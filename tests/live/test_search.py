@@ -311,6 +311,7 @@ async def test_a_fee_row_counts_if_it_can_be_what_is_missing(
     bench = await holder(tmp_path)
     bench.rest.fees = [fee(bench, **changes)] if "amount_jpy" not in changes else [msgspec.structs.replace(fee(bench), **changes)]
     assert bool(await explain(bench, missing)) is not explained
+    assert len(bench.flows()) == int(explained)
     await bench.close()
 
 

@@ -277,6 +277,9 @@ async def test_a_cancel_is_one_request(tmp_path: Path) -> None:
     assert await bench.sender.cancel(ours) is After.GO_ON
     assert bench.rest.cancelled == [5]
     assert await asked_about(bench) == []
+    await bench.books.end(ours, IntentState.CANCELLED, "USER")
+    said = [payload for (payload,) in bench.sql("SELECT payload FROM journal WHERE kind = 'request'")]
+    assert any('"cancel"' in payload and "5" in payload for payload in said), "what was asked is part of its story"
     await bench.close()
 
 
@@ -316,10 +319,15 @@ async def test_what_a_reply_to_a_change_proves(
     assert now.price == PRICE - 100, "where it stands is known once the exchange tells"
     assert bool(now.amending_to) is pending
     assert bool(await asked_about(bench)) is asked
+    await bench.books.end(now, IntentState.CANCELLED, "")
+    said = [payload for (payload,) in bench.sql("SELECT payload FROM journal WHERE kind IN ('request', 'reply') ORDER BY seq")]
+    assert any('"amend"' in payload and str(PRICE - 50) in payload for payload in said), "what was asked is part of its story"
+    reply = "accepted" if trouble is None else str(trouble)
+    assert any(reply in payload for payload in said), "and so is what came back"
     if isinstance(trouble, NotSent):
-        assert bench.events()[-1]["detail"] == "never sent: no connection"
+        assert any(event.get("detail") == "never sent: no connection" for event in bench.events())
     elif isinstance(trouble, Refused):
-        assert bench.events()[-1]["detail"] == f"{trouble.code}: no"
+        assert any(event.get("detail") == f"{trouble.code}: no" for event in bench.events())
     await bench.close()
 
 

@@ -267,6 +267,29 @@ async def test_a_fill_that_completes_it_is_its_end(bench: Bench) -> None:
     await bench.close()
 
 
+async def test_an_order_that_filled_stands_nowhere_any_more(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(**STOP)
+    bench.rest.fills = [fill(11, 1, side=Side.SELL)]
+    bench.rest.orders_there = {1: stop_there(executed=100, price=Decimal(PRICE - 70))}
+    await bench.tracker.refresh(every=True)
+    assert (now(bench).state, now(bench).price) == (IntentState.FILLED, PRICE - 100)
+    await bench.close()
+
+
+async def test_an_unknown_order_is_looked_into_at_once_where_one_was_given_up(bench: Bench) -> None:
+    await bench.open()
+    await bench.tracker.on_update(OrderUpdate(order=order(5)))
+    assert bench.changes == 0
+    await bench.books.conclude_absent(await bench.intend())
+    await bench.tracker.on_update(OrderUpdate(order=order(5)))
+    assert bench.changes == 0, "it was there before"
+    await bench.tracker.on_update(OrderUpdate(order=order(6)))
+    assert bench.changes == 1
+    await bench.close()
+
+
 # --- prices ---------------------------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC_JPY, PRICE, STOP, Bench, book, fill, order
+from tests.live.bench import BTC, BTC_JPY, PRICE, STOP, Bench, book, fill, order
 
 from gmobot.clock import elapsed_ns
 from gmobot.errors import Category, Refused, Unavailable, VenueError
@@ -246,6 +246,51 @@ async def test_held_by_another_order_asks_about_our_own_closes_first(bench: Desk
     await bench.close()
 
 
+async def test_held_by_another_order_says_nothing_of_our_entry(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.clock.advance(1.0)
+    await bench.acknowledged(order_id=2, type=OrderType.LIMIT, price=PRICE - 5, lots=50)
+    numbers = asked(bench)
+    bench.want(200, stop=TRIGGER)
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    bench.refuse("ERR-208")
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.STOP]
+    await passed(bench, 0.1)
+    assert numbers == []
+    await bench.close()
+
+
+async def test_a_turn_takes_twenty_steps_and_the_next_goes_on(tmp_path: Path) -> None:
+    bench = Desk(tmp_path, replace(BTC, max_size=Decimal("0.0001")))
+    await bench.open()
+    await bench.owning(250)
+    bench.want(250, stop=TRIGGER)
+    bench.clock.advance(1.0)
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    await bench.trader.turn()
+    assert len(bench.rest.placed) == 20
+    await bench.trader.turn()
+    assert len(bench.rest.placed) == 25
+    await bench.close()
+
+
+@pytest.mark.parametrize(("seconds", "asked_about"), [(0.5, []), (0.501, [1])])
+async def test_a_change_is_asked_about_after_half_a_second(bench: Desk, seconds: float, asked_about: list[int]) -> None:
+    await bench.open()
+    await bench.owning(100)
+    ours = await bench.acknowledged(order_id=1, **STOP)
+    await bench.books.amend(ours, PRICE - 90)
+    bench.want(100, stop=PRICE - 90)
+    bench.rest.orders_there = {1: stop_there(1)}
+    await bench.trader.turn()
+    numbers = asked(bench)
+    await passed(bench, seconds)
+    assert numbers == asked_about
+    await bench.close()
+
+
 async def test_what_has_gone_another_way_is_compared_with_the_exchange(bench: Desk) -> None:
     complaints: list[str] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context["message"]))
@@ -293,6 +338,7 @@ def asked(bench: Desk) -> list[int]:
 
 async def test_a_market_order_is_asked_about_after_a_second(bench: Desk) -> None:
     await bench.open()
+    await passed(bench, 100.0)
     numbers = asked(bench)
     bench.want(100)
     await bench.trader.turn()
@@ -314,6 +360,22 @@ async def test_a_resting_order_is_not_asked_about(bench: Desk) -> None:
     await bench.trader.turn()
     await passed(bench, 60.0)
     assert numbers == []
+    await bench.close()
+
+
+async def test_what_ended_before_its_cancel_is_known_in_the_same_turn(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=5, **STOP)
+    bench.rest.orders_there = {5: stop_there(5, status=OrderStatus.EXPIRED)}
+
+    async def too_late(order_id: int) -> None:
+        raise Refused("it has ended", category=Category.VALIDATION, code="ERR-5122")
+
+    bench.rest.cancel_order = too_late  # type: ignore[method-assign]
+    bench.want(0)
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET], "and what comes next goes out at once"
     await bench.close()
 
 
@@ -360,8 +422,10 @@ async def test_a_price_at_a_trigger_is_an_exit(bench: Desk, price: int, leaves: 
     await bench.owning(100)
     bench.want(100, stop=PRICE - 50, take_profit=PRICE + 50)
     bench.market.last = price
+    bench.trader._wake.clear()
     bench.trader.on_price()
     assert bench.trader.closing is leaves
+    assert bench.trader._wake.is_set() is leaves
     await bench.close()
 
 
@@ -386,6 +450,19 @@ async def test_a_trigger_that_was_not_asked_for_does_not_fire(bench: Desk, stop:
     await bench.owning(100)
     bench.want(100, stop=stop, take_profit=take_profit)
     bench.market.last = PRICE - 60 if not stop else PRICE + 60
+    bench.trader.on_price()
+    assert not bench.trader.closing
+    await bench.close()
+
+
+async def test_a_short_without_a_stop_has_none_to_reach(tmp_path: Path) -> None:
+    bench = Desk(tmp_path, BTC_JPY)
+    await bench.open()
+    await bench.acknowledged(order_id=900, side=Side.SELL)
+    sold = msgspec.structs.replace(fill(9_000, 900, side=Side.SELL), symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=70)
+    await bench.tracker.on_execution(sold)
+    bench.want(-100)
+    bench.market.last = 2 * PRICE
     bench.trader.on_price()
     assert not bench.trader.closing
     await bench.close()

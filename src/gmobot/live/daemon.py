@@ -26,6 +26,8 @@ from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
+from gmobot.live.holdings import Holdings, holdings_of
+from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
@@ -50,8 +52,6 @@ from gmobot.venue.models import ExchangeStatus, StreamEvent
 
 T = TypeVar("T")
 _RETRY_SECONDS = 2.0
-"""At most so often, whatever asks for it."""
-_PRUNE_SECONDS = 3_600.0
 log = structlog.get_logger("gmobot.daemon")
 
 
@@ -65,6 +65,7 @@ class Links:
         trade_rest: Account and orders; ``None`` while no keys are given.
         private_stream: Our events; ``None`` with ``trade_rest``.
         tap: Gets every public event too: the paper exchange lives on them.
+        remind: Tells an exchange that forgets everything with its process, as paper's does, what was there.
     """
 
     public_rest: GmoRest
@@ -72,6 +73,7 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+    remind: Callable[[Holdings], None] | None = None
 
 
 class _StoppedEarlyError(GmobotError):
@@ -127,14 +129,13 @@ class Daemon:
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._exchange = ExchangeWatch(links.public_rest, self.account_rest, self.supervisor, turned=self._on_exchange_turned)
         self._publisher = Publisher(self)
-        self._pruned_at = float("-inf")
+        self._housekeeping = Housekeeping(store, clock, journal_days=config.state.journal_days)
         self._stop = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
         self._doubts = 0
         """How often a comparison became necessary: one that began before proves nothing."""
-        self._trouble: str | None = None
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -228,7 +229,7 @@ class Daemon:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
         if saved.restored_from is not None:
             events.append(Event("error", {"reason": "state_restored", "source": saved.restored_from}))
-        await self._store.begin_run(self.config_hash, events)
+        await self._store.begin_run(self.config_hash, events, tells_of_restore=saved.restored_from is not None)
         with contextlib.suppress(OSError):
             self._publisher.progress()
         rules = {row.symbol: row for row in await self._until_answered(self._links.public_rest.symbols)}
@@ -295,6 +296,7 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
+        await self._remind(books, self.account)
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
@@ -317,6 +319,15 @@ class Daemon:
                 max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
                 alarm=self._tell,
             )
+
+    async def _remind(self, books: Books, account: Account) -> None:
+        """Tell an exchange that forgets what was there; orders that rested there are gone."""
+        if self._links.remind is None or account.state.base_cash is None:
+            return
+        for symbol in books.symbols:
+            for intent in books.open_intents(symbol):
+                await books.end(intent, IntentState.EXPIRED, "the paper exchange ended with the last run")
+        self._links.remind(holdings_of(books, account))
 
     async def _trade_until_stopped(self) -> None:
         self.status = "running"
@@ -395,33 +406,18 @@ class Daemon:
         guards, account, books = self._started(self.guards), self._started(self.account), self._started(self.books)
         self.supervisor.check()
         guards.look_around(self.account_rest.server_offset_ns)
-        if account.observe():
-            await self._store.save_account(account.state.to_dict())
-        self._watch_store()
+        await self._housekeeping.keep(account)
+        if (news := self._housekeeping.news()) is not None:
+            self._intake.audit.append(news)
+            self.last_error = f"state_unwritable: {news.fields['detail']}"
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
         self._wake_all()
         await self._flush_audit()
-        await self._prune()
+        await self._housekeeping.prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn(books, account, guards)
-
-    async def _prune(self) -> None:
-        """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""
-        if self.clock.monotonic() - self._pruned_at < _PRUNE_SECONDS:
-            return
-        if not await self._store.prune(journal_days=self.config.state.journal_days):
-            self._pruned_at = self.clock.monotonic()
-
-    def _watch_store(self) -> None:
-        """Say so once when the database can no longer be written, and when it can again."""
-        trouble = self._store.trouble
-        if trouble != self._trouble:
-            self._trouble = trouble
-            detail = trouble or "the state database can be written again"
-            self._intake.audit.append(Event("error", {"reason": "state_unwritable", "detail": detail}))
-            self.last_error = f"state_unwritable: {detail}"
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:

@@ -40,11 +40,9 @@ class AuditSink(Protocol):
     @property
     def last_seq(self) -> int:
         """Sequence number of the last whole line on disk, 0 for none."""
-        ...
 
     def append(self, seq: int, ts_ns: int, run_id: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write one event; an event at or below ``last_seq`` is ignored."""
-        ...
 
 
 class UnwritableError(StoreError):

@@ -80,9 +80,9 @@ class SymbolLedger:
         before = self.realized_uyen
         change = _buy if side is Side.BUY else _sell
         change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
+        self._read()
         brought = self.realized_uyen - before if realized_uyen is None else realized_uyen
         self._reported_uyen += brought - fee_uyen
-        self._read()
         return brought
 
     def apply_leverage_fee(self, fee_uyen: int) -> None:

@@ -145,7 +145,7 @@ class Search:
             return symbol if symbol in self._books.symbols else ""
         candidates = [entry.symbol.replace("/", "_")] if entry.symbol else self._leveraged
         sole = candidates[0] if len(candidates) == 1 and candidates[0] in self._leveraged else ""
-        return sole if sole and sole in own.values() and not self._books.pieces(sole).foreign() else ""
+        return sole if sole in own.values() and not self._books.pieces(sole).foreign() else ""
 
     def _is_plausible(self, flow: Flow, entry: FeeEntry, rest: Difference) -> bool:
         if self._cash.knows(_inferred_key(trading_day(flow.at_ns))):

@@ -51,10 +51,12 @@ class WroteOff(Protocol):
     """What was written off our position, as the store needs it. Its numbers are given when it is written."""
 
     @property
-    def intent(self) -> Intent: ...
+    def intent(self) -> Intent:
+        """The order it is kept as."""
 
     @property
-    def fill(self) -> Fill: ...
+    def fill(self) -> Fill:
+        """What filled of it: all."""
 
 
 class Store:
@@ -108,10 +110,11 @@ class Store:
         """Read what the last run left."""
         return await self._read(saved.load)
 
-    async def begin_run(self, config_hash: str, events: Sequence[Event]) -> None:
-        """Record the start of this run; a backup that was put back is told of with it."""
-        batch = [statements.begin_run(self._run_id, config_hash, self._now()), ("DELETE FROM restored", ())]
-        await self._commit(batch, events, Way.WAIT)
+    async def begin_run(self, config_hash: str, events: Sequence[Event], *, tells_of_restore: bool = False) -> None:
+        """Record the start of this run; once its events tell of a backup that was put back, none needs to any more."""
+        batch = [statements.begin_run(self._run_id, config_hash, self._now())]
+        told: Batch = [("DELETE FROM restored", ())] if tells_of_restore else []
+        await self._commit([*batch, *told], events, Way.WAIT)
 
     async def end_run(self, reason: str, events: Sequence[Event]) -> None:
         """Record the clean end of this run."""

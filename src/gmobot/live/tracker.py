@@ -152,12 +152,12 @@ class OrderTracker:
             await self._keep_for_its_owner(execution)
             return
         booked = await self._books.book(execution)
-        if booked is not None:
-            await self._cash.ours_after_all(execution)
-            resting = booked.type is OrderType.LIMIT and execution.fee_jpy < 0
-            self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
-            self.last_fill_ns = elapsed_ns(self._clock)
-            self._changed()
+        assert booked is not None, "it was not booked a moment ago"
+        await self._cash.ours_after_all(execution)
+        resting = booked.type is OrderType.LIMIT and execution.fee_jpy < 0
+        self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
+        self.last_fill_ns = elapsed_ns(self._clock)
+        self._changed()
 
     async def _keep_for_its_owner(self, execution: Execution) -> None:
         touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
@@ -360,9 +360,9 @@ class OrderTracker:
             if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
         ]
         for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
-            await self._books.adopt_forced(order, self._instrument.lots(order.size))
+            forced = await self._books.adopt_forced(order, self._instrument.lots(order.size))
             await self.claim(order.order_id)
-            await self._settle_by_id(order)
+            await self._settle(forced, order)
             self._changed()
 
     async def _claim_late(self) -> None:
@@ -399,11 +399,6 @@ class OrderTracker:
         if not order.status.is_final:
             await self._rest.cancel_order(order.order_id)
         await self._give_away(order.order_id, "an order of ours that turned up too late to be booked")
-
-    async def _settle_by_id(self, order: Order) -> None:
-        intent = self._books.by_order(order.order_id)
-        if intent is not None:
-            await self._settle(intent, order)
 
     async def _adopt(self, intent: Intent, order: Order) -> None:
         late = intent.state.is_final
