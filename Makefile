@@ -45,7 +45,7 @@ planted: setup  ## every planted fault must make the suite fail
 	$(BIN)/python -m tests.planted
 
 lost: setup  ## make lost CASES=10000: replies to every kind of write are lost in every way
-	$(BIN)/python -m tests.simulation.lost_acts --cases $(CASES)
+	$(BIN)/python -m tests.simulation.lost_replies --cases $(CASES)
 
 mutation: setup  ## make mutation MUTATION="--file live/plan.py": does the suite notice wrong code where money is handled?
 	$(BIN)/python -m tests.mutation $(MUTATION)

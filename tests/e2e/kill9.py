@@ -29,7 +29,7 @@ from gmobot.ops.audit_read import verify
 
 SYMBOLS = ("BTC", "BTC_JPY")
 LONGEST_LIFE_SECONDS = 8.0
-LONGEST_WAIT_SECONDS = 20.0
+LONGEST_WAIT_SECONDS = 60.0
 CALM_SECONDS = 14.0
 """After the faults have ended: both delays, and a comparison with the exchange."""
 RISK = {"max_drawdown": 0, "daily_loss_limit": 0, "max_trade_loss": 0, "max_position_size": "0.05", "max_orders_per_minute": 600}
@@ -73,7 +73,7 @@ class Session:
         self.instrument = recorded_instrument(symbol)
         self._draw = random.Random(f"kill9:{symbol}:{seed}")
         self._var = Path(tempfile.mkdtemp(prefix="gk9-"))
-        self._emulator = Emulator("--symbols", symbol, "--speed", "60", "--seed", str(seed))
+        self._emulator = Emulator("--symbols", symbol, "--speed", "5", "--seed", str(seed))
         self._bot = Bot(self._var, self._emulator.url, instruments=[_instrument(self.instrument)], risk=RISK, runtime=RUNTIME)
 
     def run(self, times: int, tell: Callable[[str], None]) -> Tally:
@@ -111,7 +111,7 @@ class Session:
         else:
             give_up = began + LONGEST_WAIT_SECONDS
             while self._intents() <= intents and time.monotonic() < give_up:
-                time.sleep(0.002)
+                time.sleep(0.005)
             time.sleep(self._draw.uniform(0.0, 0.03))
         assert self._bot.alive, f"it ended by itself in life {number}: {self._bot.console()}"
         self._bot.kill()

@@ -24,6 +24,7 @@ from gmobot.core.instrument import Instrument, Product, to_uyen
 
 BTC = recorded_instrument("BTC")
 FOREIGN_COINS = Decimal("0.5")
+FOREIGN_LOTS = BTC.lots(FOREIGN_COINS)
 """Coins of the default account that were there before the bot."""
 DAY = Path("gmo/trades/BTC/2024/07/20240705_BTC.csv.gz")
 PARAMS = {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0}

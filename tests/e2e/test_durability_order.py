@@ -52,14 +52,15 @@ from gmobot.live.store import Store
 
 add, update = Store.add_intent, Store.update_intent
 
-async def add_intent(self, draft, event):
-    self.put_off = (draft, event)
+async def add_intent(self, *meant, **more):
+    self.put_off = (meant, more)
+    draft, *_ = meant
     return msgspec.structs.replace(draft, intent_id=self._next_intent)
 
 async def update_intent(self, *standing):
-    draft, self.put_off = getattr(self, "put_off", None), None
-    if draft is not None:
-        await add(self, *draft)
+    put_off, self.put_off = getattr(self, "put_off", None), None
+    if put_off is not None:
+        await add(self, *put_off[0], **put_off[1])
     await update(self, *standing)
 
 Store.add_intent, Store.update_intent = add_intent, update_intent

@@ -266,8 +266,8 @@ async def test_only_what_is_on_disk_waits_without_end(bench: Bench, monkeypatch:
     lock = Lock(bench)
     await bench.intend(**EXIT)
     for symbol in ("one", "two", "three"):
-        decided = EngineRow(symbol=symbol, program="x", bar_open_ns=1, state=b"", desired="{}")
-        await bench.store.save_decisions(decided, [JournalRow(kind="bar", symbol=symbol, payload="{}")], [])
+        engine = EngineRow(symbol=symbol, program="x", bar_open_ns=1, state=b"", desired="{}")
+        await bench.store.save_decisions(engine, [JournalRow(kind="bar", symbol=symbol, payload="{}")], [])
     await bench.intend(**EXIT)
     lock.release()
     bench.clock.advance(1.0)

@@ -6,9 +6,8 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 
-import msgspec
 import pytest
-from tests.live.bench import BTC, Bench, fill
+from tests.live.bench import BTC, Bench
 from tests.live.test_daemon import daemon, in_position, in_world, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
@@ -102,16 +101,6 @@ def test_another_grid_or_none_opens_nothing_more_and_exits_go_on(program: Progra
         assert len(told) == 1, "told once"
 
     in_world(program, script)
-
-
-async def test_a_fill_between_two_of_our_ticks_is_booked_to_the_micro_yen(bench: Bench) -> None:
-    await bench.open()
-    await bench.acknowledged(order_id=1, lots=100)
-    await bench.books.book(msgspec.structs.replace(fill(11, lots=100, fee=5), price=Decimal("10000000.25")))
-    # 0.001 coins at 10,000,000.25 yen, and five yen of fee.
-    assert bench.books.ledger("BTC").cash_uyen == -(10_000_000_250 + 5_000_000)
-    assert bench.books.ledger("BTC").cost_uyen == 10_000_000_000
-    await bench.close()
 
 
 async def test_limits_that_cannot_be_held_leave_the_old_ones(bench: Bench) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -94,7 +95,10 @@ async def test_a_newer_file_is_refused_with_the_way_back(bench: Bench) -> None:
     ("damage", "told"),
     [
         ("UPDATE ledgers SET record = json_set(record, '$.position', 99)", "holds 99 lots and its fills add up to 100"),
-        ("UPDATE intents SET executed_lots = 60", "has 60 lots executed and 100 booked"),
+        ("UPDATE intents SET executed_lots = 60 WHERE executed_lots > 0", "has 60 lots executed and 100 booked"),
+        ("UPDATE intents SET executed_lots = 100 WHERE executed_lots = 0", "has 100 lots executed and 0 booked"),
+        ("UPDATE fills SET ticks = ticks + 1", "micro-yen and its fills add up to"),
+        ("UPDATE fills SET fee_uyen = fee_uyen + 1", "micro-yen and its fills add up to"),
         ("DELETE FROM ledgers", "has 1 fills and no ledger"),
         ("UPDATE fills SET intent_id = 77", "a row of fills points nowhere"),
     ],
@@ -102,12 +106,16 @@ async def test_a_newer_file_is_refused_with_the_way_back(bench: Bench) -> None:
 async def test_a_database_that_does_not_hold_together_is_refused_and_not_touched(bench: Bench, damage: str, told: str) -> None:
     await bench.open()
     await bench.owning(100)
+    await bench.acknowledged(order_id=5)
+    start = json.dumps({"tick_size": str(bench.instrument.tick_size), "size_step": str(bench.instrument.size_step)})
+    await bench.store.save_decisions(decided()[0], [JournalRow(kind="start", symbol="BTC", payload=start)], [])
     await bench.close()
     with closing(sqlite3.connect(database(bench.directory))) as db:
+        assert check(db) is None
         db.execute(damage)
         db.commit()
         assert told in str(check(db))
-    with pytest.raises(StoreError, match=f"{told}; nothing was changed. There is no backup"):
+    with pytest.raises(StoreError, match=f"{told}.*; nothing was changed. There is no backup"):
         await bench.open()
     assert bench.sql("SELECT COUNT(*) FROM fills") == [(1,)]
 

@@ -15,7 +15,7 @@ import time
 import traceback
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -64,7 +64,7 @@ def one(seed: int) -> tuple[int, Result | None, str]:
         result = play(drawn(seed))
         if seed % TWICE_EVERY == 0 and play(drawn(seed)).audit != result.audit:
             return seed, None, "the same seed wrote another audit log\n"
-        return seed, result, ""
+        return seed, replace(result, audit=b""), ""
     except BaseException:  # whatever it is, the seed must be named
         return seed, None, traceback.format_exc(limit=-6)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 
 from gmobot.cli import exchange_options
-from gmobot.clock import SystemClock
+from gmobot.clock import NS_PER_MS, SystemClock
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.server import EmulatorServer
@@ -62,6 +62,8 @@ def build(options: ExchangeOptions) -> ExchangeApi:
     accounts, keys = exchange_options.accounts(options.accounts, instruments)
     guesses = exchange_options.assumptions(options.assume)
     exchange = Exchange(SystemClock(), markets, accounts, assumptions=guesses, seed=options.seed)
+    # A client may remember what an emulator before this one told it: no number is given twice.
+    exchange.number_from(SystemClock().now_ns() // NS_PER_MS)
     api = ExchangeApi(exchange, keys=keys, seed=options.seed)
     for number, entry in enumerate(exchange_options.fault_entries(options.faults), start=1):
         try:

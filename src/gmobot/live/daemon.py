@@ -26,6 +26,7 @@ from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
+from gmobot.live.holdings import Holdings, holdings_of
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
@@ -65,6 +66,7 @@ class Links:
         trade_rest: Account and orders; ``None`` while no keys are given.
         private_stream: Our events; ``None`` with ``trade_rest``.
         tap: Gets every public event too: the paper exchange lives on them.
+        remind: Tells an exchange that forgets everything with its process, as paper's does, what was there.
     """
 
     public_rest: GmoRest
@@ -72,6 +74,7 @@ class Links:
     trade_rest: GmoRest | None
     private_stream: PrivateStream | None
     tap: Callable[[StreamEvent], None] | None = None
+    remind: Callable[[Holdings], None] | None = None
 
 
 class _StoppedEarlyError(GmobotError):
@@ -295,6 +298,7 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
+        await self._remind(books, self.account)
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
@@ -317,6 +321,15 @@ class Daemon:
                 max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
                 alarm=self._tell,
             )
+
+    async def _remind(self, books: Books, account: Account) -> None:
+        """Tell an exchange that forgets what was there; orders that rested there are gone."""
+        if self._links.remind is None or account.state.base_cash is None:
+            return
+        for symbol in books.symbols:
+            for intent in books.open_intents(symbol):
+                await books.end(intent, IntentState.EXPIRED, "the paper exchange ended with the last run")
+        self._links.remind(holdings_of(books, account))
 
     async def _trade_until_stopped(self) -> None:
         self.status = "running"

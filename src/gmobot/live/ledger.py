@@ -26,15 +26,22 @@ _REPORTED = "reported_uyen"
 
 
 class SymbolLedger:
-    """Coins and yen of one symbol, changed by fills and leverage fees only."""
+    """Coins and yen of one symbol, changed by fills and leverage fees only.
+
+    Attributes:
+        position: Lots we own; negative is short.
+        cost_uyen: What they were bought for; of a short position negative: what they were sold for.
+        cash_uyen: What all fills and fees did to our yen, every notional paid for in full.
+        on_leverage: Whether the symbol is a leverage product.
+    """
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
         self._numbers = np.zeros(1, LEDGER)
         self._record: Any = PlainRecord(self._numbers[0])
         self._reported_uyen = 0
-        self.position = 0
-        """Lots we own; negative is short."""
+        self.on_leverage = instrument.product is Product.LEVERAGE
+        self.position = self.cost_uyen = self.cash_uyen = 0
 
     @classmethod
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
@@ -44,7 +51,7 @@ class SymbolLedger:
         ledger._reported_uyen = numbers.pop(_REPORTED, 0)
         for name, value in numbers.items():
             setattr(ledger._record, name, value)
-        ledger.position = int(ledger._record.position)
+        ledger._read()
         return ledger
 
     def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int | None = 0) -> int:
@@ -73,15 +80,16 @@ class SymbolLedger:
         before = self.realized_uyen
         change = _buy if side is Side.BUY else _sell
         change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
+        self._read()
         brought = self.realized_uyen - before if realized_uyen is None else realized_uyen
         self._reported_uyen += brought - fee_uyen
-        self.position = int(self._record.position)
         return brought
 
     def apply_leverage_fee(self, fee_uyen: int) -> None:
         """Book what holding a position over the day's turn cost."""
         _leverage_fee(self._record, fee_uyen)
         self._reported_uyen -= fee_uyen
+        self._read()
 
     def show(self, account: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
         """Write what a one-element ACCOUNT array tells of this symbol."""
@@ -90,21 +98,6 @@ class SymbolLedger:
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
         return {name: int(self._numbers[0][name]) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen}
-
-    @property
-    def on_leverage(self) -> bool:
-        """Whether the symbol is a leverage product."""
-        return self._instrument.product is Product.LEVERAGE
-
-    @property
-    def cost_uyen(self) -> int:
-        """What they were bought for; of a short position negative: what they were sold for."""
-        return int(self._record.cost_uyen)
-
-    @property
-    def cash_uyen(self) -> int:
-        """What all fills and fees did to our yen, every notional paid for in full."""
-        return int(self._record.cash_uyen)
 
     @property
     def yen_uyen(self) -> int:
@@ -125,3 +118,8 @@ class SymbolLedger:
     def closed_trades(self) -> int:
         """Trades that went back to flat."""
         return int(self._record.closed_trades)
+
+    def _read(self) -> None:
+        """Keep at hand what is asked for many times between two fills."""
+        record = self._record
+        self.position, self.cost_uyen, self.cash_uyen = int(record.position), int(record.cost_uyen), int(record.cash_uyen)

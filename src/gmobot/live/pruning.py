@@ -70,7 +70,7 @@ class Pruner:
         """Look at a few rows of each table.
 
         Args:
-            db: The database; each table is a transaction of its own.
+            db: The database.
             before_ns: What is older may go.
             copied: Number of the last audit event that is in the log file.
 
@@ -81,12 +81,18 @@ class Pruner:
             sqlite3.Error: It cannot be written.
         """
         told = "SELECT seq FROM audit WHERE seq <= ? ORDER BY seq LIMIT ?"
-        gone = db.execute(f"DELETE FROM audit WHERE seq IN ({told})", (copied - OUTBOX_KEPT, AT_ONCE)).rowcount  # noqa: S608  # ours
-        return gone + sum(self._look(db, kind, before_ns) for kind in _KINDS)
+        past = dict(self._past)
+        with db:
+            db.execute("BEGIN IMMEDIATE")
+            looked = db.execute(f"DELETE FROM audit WHERE seq IN ({told})", (copied - OUTBOX_KEPT, AT_ONCE)).rowcount  # noqa: S608  # ours
+            looked += sum(self._look(db, kind, past, before_ns) for kind in _KINDS)
+        self._past = past
+        return looked
 
-    def _look(self, db: sqlite3.Connection, kind: _Kind, before_ns: int) -> int:
+    @staticmethod
+    def _look(db: sqlite3.Connection, kind: _Kind, past: dict[str, int], before_ns: int) -> int:
         table, key = kind.table, kind.key
-        values = {"past": self._past.get(table, -1 << 63), "before": before_ns, "most": AT_ONCE}
+        values = {"past": past.get(table, -1 << 63), "before": before_ns, "most": AT_ONCE}
         next_rows = f"SELECT {key} AS number, {kind.old} AS is_old FROM {table} WHERE {key} > :past ORDER BY {key} LIMIT :most"  # noqa: S608
         rows = db.execute(next_rows, values).fetchall()
         fresh = next((place for place, row in enumerate(rows) if not row[1]), len(rows))
@@ -94,5 +100,5 @@ class Pruner:
             return 0
         values["last"] = rows[fresh - 1][0]
         db.execute(f"DELETE FROM {table} WHERE {key} > :past AND {key} <= :last AND {kind.idle}", values)  # noqa: S608
-        self._past[table] = values["last"]
+        past[table] = values["last"]
         return fresh

@@ -21,6 +21,7 @@ from gmobot.emulator.engine.checks import STATE_TEXT, Checks, NewOrder, Numbers,
 from gmobot.emulator.engine.forced import Forced
 from gmobot.emulator.engine.ledger import Ledger
 from gmobot.emulator.engine.listing import SymbolMarket
+from gmobot.emulator.engine.margin import default_losscut
 from gmobot.emulator.engine.matching import Matcher
 from gmobot.emulator.engine.records import Account, Execution, Order, Position, Settle
 from gmobot.emulator.engine.rollover import Rollover
@@ -78,6 +79,15 @@ class Exchange:
     def accounts(self) -> dict[str, Account]:
         """Every account by its key."""
         return self.ledger.accounts
+
+    def number_from(self, number: int) -> None:
+        """Count orders, fills and positions on from here: an exchange that begins anew must not give a number twice."""
+        self._order_id, self._fill_id = max(self._order_id, number), max(self._fill_id, number)
+
+    def give_back(self, account: Account, symbol: str, position_id: int, side: str, ticks: int, lots: int) -> None:
+        """Let an account hold a leverage position that an exchange before this one had opened."""
+        losscut = default_losscut(side, ticks, self.assumptions.leverage)
+        self.ledger.take_over(Position(position_id, account, symbol, side, ticks, lots, losscut, self.clock.now_ns()))
 
     def start(self) -> None:
         """Make up the recent past, so that there is a tape and a book from the first moment."""

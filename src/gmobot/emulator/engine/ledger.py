@@ -154,6 +154,11 @@ class Ledger:
             account.fx_uyen -= flow.amount
         account.flows.append(flow)
 
+    def take_over(self, position: Position) -> None:
+        """Hold a position that was opened elsewhere; no money moves."""
+        position.account.positions[position.position_id] = self.positions[position.symbol][position.position_id] = position
+        self._change_total(position, position.lots)
+
     def executed_today(self, account: Account, symbol: str, side: str, now_ns: int) -> int:
         """Return lots that count against the day's cap: bought or sold on spot, opened on leverage."""
         day, lots = account.opened_today

@@ -7,3 +7,4 @@ CREATE INDEX journal_by_run ON journal (run_id, seq);
 ALTER TABLE journal ADD COLUMN ref INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX journal_by_ref ON journal (ref, kind) WHERE ref <> 0;
 CREATE INDEX fills_by_intent ON fills (intent_id);
+CREATE INDEX journal_starts ON journal (symbol, seq) WHERE kind = 'start';

@@ -1,4 +1,4 @@
-"""``python -m tests.simulation.lost_acts --cases N``: act by act, replies to every kind of write are lost in every way.
+"""``python -m tests.simulation.lost_replies --cases N``: replies to every kind of write are lost in every way.
 
 In each case there is exactly one live order for what was meant, within the assumed visibility delay; beyond it, and
 where a look-alike of another hand cannot be told apart, the manager is halted with an alarm. No request is ever sent
@@ -158,7 +158,7 @@ def run_case(number: int) -> Found:
 
 def main() -> int:
     """Play the cases; exit code 1 when one goes wrong."""
-    parser = argparse.ArgumentParser(prog="tests.simulation.lost_acts")
+    parser = argparse.ArgumentParser(prog="tests.simulation.lost_replies")
     parser.add_argument("--cases", type=int, default=1_000)
     parser.add_argument("--first", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from tests.simulation.lost_acts import GRACE_SECONDS, quantile, run_case
 from tests.simulation.lost_cases import ACTS, NOT_ACCEPTED, drawn
+from tests.simulation.lost_replies import GRACE_SECONDS, quantile, run_case
 
 EACH = 6
 
