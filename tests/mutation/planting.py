@@ -26,7 +26,8 @@ class LiveFunctions:
         wanted = {str(path) for path in files}
         self._functions: dict[tuple[str, str, int], list[FunctionType]] = defaultdict(list)
         for thing in gc.get_objects():
-            if isinstance(thing, FunctionType) and thing.__code__.co_filename in wanted:
+            # Not isinstance: it would wake a weak proxy whose object is gone.
+            if type(thing) is FunctionType and thing.__code__.co_filename in wanted:
                 self._functions[_place(thing.__code__)].append(thing)
 
     def plant(self, sound: CodeType, mutated: CodeType) -> int:
