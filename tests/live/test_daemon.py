@@ -21,6 +21,7 @@ from gmobot.errors import ConfigError
 from gmobot.live.commands import Commands
 from gmobot.live.daemon import Daemon
 from gmobot.live.guards import Guards
+from gmobot.ops.audit_read import events
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
@@ -210,3 +211,21 @@ def test_one_instance_per_state_directory(tmp_path: Path) -> None:
         pass
     with instance_lock(tmp_path):
         pass
+
+
+def test_an_alarm_is_told_once_for_each_halt(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+
+        def told() -> int:
+            return len([event for event in events(world.var / "logs") if event["event"] == "error" and event.get("detail") == "look"])
+
+        for _ in range(3):
+            await daemon(world)._alarm("exchange_error", "look")
+        assert (told(), guards(world).halted) == (1, True)
+        await commands(world).resume("test", acknowledge=True)
+        await daemon(world)._alarm("exchange_error", "look")
+        assert (told(), guards(world).halted) == (2, True), "an operator resumed and it is still so"
+        await commands(world).resume("test", acknowledge=True)
+
+    in_world(program, script)

@@ -251,6 +251,24 @@ async def test_a_close_by_hand_is_booked_in_the_pieces_it_comes_in_across_a_rest
     assert desk.books.position("BTC_JPY") == 0
 
 
+async def test_one_close_by_hand_over_ours_and_another_s_is_booked_as_far_as_it_is_ours(desk: Leverage) -> None:
+    await desk.holding(100)
+    whole = {"size": BTC_JPY.size(300), "executed_size": BTC_JPY.size(300)}
+    by_hand = desk.there(43, **whole, status=OrderStatus.FILLED)
+    both = [
+        told(desk, by_hand, lots=100, execution=905, gain=-7),
+        msgspec.structs.replace(told(desk, by_hand, lots=200, execution=906), position_id=9),
+    ]
+    desk.rest.fills += both
+    for execution in both:
+        await desk.tracker.on_execution(execution)
+    await desk.trader.turn()
+    assert (desk.books.position("BTC_JPY"), desk.books.ledger("BTC_JPY").yen_uyen) == (0, -7_000_000)
+    assert desk.intents()[-1] == "filled"
+    assert desk.sql("SELECT execution_id FROM fills WHERE order_id = 43") == [(905,)]
+    assert not desk.books.open_intents("BTC_JPY")
+
+
 async def test_a_fill_that_may_be_of_an_order_without_an_id_is_not_taken_for_another_s(desk: Leverage) -> None:
     await desk.holding(100)
     desk.trouble_with = [LOST]

@@ -600,6 +600,12 @@ async def test_until_the_first_desire_what_is_owned_stays(bench: Desk) -> None:
     await bench.owning(100)
     await bench.trader.turn()
     assert (bench.rest.placed, bench.trader.closing, bench.trader.stop) == ([], False, 0)
+    await bench.acknowledged(order_id=901, **STOP)
+    await bench.trader.turn()
+    assert bench.rest.cancelled == [], "nobody has said yet that it is not wanted"
+    bench.standing = replace(bench.standing, close=True)
+    await bench.trader.turn()
+    assert bench.rest.cancelled == [901]
     await bench.close()
 
 

@@ -134,6 +134,7 @@ class Daemon:
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
         self._reconciled = False
+        self._called: set[tuple[str, str]] = set()
         self._doubts = 0
         """How often a comparison became necessary: one that began before proves nothing."""
 
@@ -514,11 +515,17 @@ class Daemon:
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
 
     async def _alarm(self, reason: str, text: str) -> None:
-        """A person must look: latch a halt and say why."""
+        """A person must look: latch a halt and say why, once for each halt."""
+        guards = self._started(self.guards)
+        if not guards.halted:
+            self._called.clear()
+        if (reason, text) in self._called:
+            return
+        self._called.add((reason, text))
         log.error("halted: a person must look", reason=reason, detail=text)
         self.last_error = text
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
-        await self._started(self.guards).set(Latch.HALT, reason, source="alarm")
+        await guards.set(Latch.HALT, reason, source="alarm")
 
     def _compare_first(self) -> None:
         """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""

@@ -151,6 +151,9 @@ class OrderTracker:
         if self._books.by_order(execution.order_id) is None:
             await self._keep_for_its_owner(execution)
             return
+        if self._closes_another_s(execution):
+            await self._cash.foreign_fill(execution)
+            return
         booked = await self._books.book(execution)
         assert booked is not None, "it was not booked a moment ago"
         await self._cash.ours_after_all(execution)
@@ -158,6 +161,12 @@ class OrderTracker:
         self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
         self.last_fill_ns = elapsed_ns(self._clock)
         self._changed()
+
+    def _closes_another_s(self, execution: Execution) -> bool:
+        """Return whether a close by another hand, which took ours, took a position beside it with this fill."""
+        owner = self._books.by_order(execution.order_id)
+        forced = owner is not None and owner.purpose is Purpose.FORCED
+        return forced and not self._books.pieces(self._symbol).owns(execution.position_id)
 
     async def _keep_for_its_owner(self, execution: Execution) -> None:
         touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
@@ -441,7 +450,8 @@ class OrderTracker:
             elif current.amending_to:
                 self.suspect(current)
                 self._changed()
-        elif current.executed_lots == reported:
+        elif current.executed_lots == reported or current.purpose is Purpose.FORCED:
+            # Of another hand's order only what it took of ours is booked; the rest of it is not waited for.
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
             self._changed()
         else:

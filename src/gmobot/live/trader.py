@@ -318,9 +318,11 @@ class SymbolTrader:
         return await self._place(action, standing)
 
     def _may_take_away(self, intent: Intent, standing: Standing) -> bool:
-        """A STOP is not taken away while nothing could be put in its place."""
+        """A STOP is not taken away while nothing could be put in its place, nor before anybody said what is wanted."""
         if intent.purpose is not Purpose.PROTECT or self._books.position(self.symbol) == 0:
             return True
+        if self._desire is None and not standing.close:
+            return False
         return standing.exchange_open and self._market.mark() > 0
 
     async def _place(self, place: Place, standing: Standing) -> bool:
