@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.cli.run_cli import REPO, Cli
-from tests.live.test_daemon import in_position, in_world
+from tests.live.rehearsal import in_position, in_world
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 

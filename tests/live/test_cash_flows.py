@@ -11,12 +11,11 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.live.test_daemon import Script, commands, daemon, guards, in_position, in_world, restart, until
+from tests.live.rehearsal import Script, account, commands, daemon, guards, in_position, in_world, restart, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
 from gmobot.emulator.engine.exchange import NewOrder
-from gmobot.live.account import Account
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
@@ -28,12 +27,6 @@ TIGHT: dict[str, Any] = {"max_drawdown": Decimal("0.01"), "daily_loss_limit": De
 @pytest.fixture(scope="module")
 def program() -> Program:
     return load(EMA, PARAMS[EMA])
-
-
-def account(world: World) -> Account:
-    found = daemon(world).account
-    assert found is not None
-    return found
 
 
 def flows(world: World) -> list[tuple[str, str, int]]:

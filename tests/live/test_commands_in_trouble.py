@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 import pytest
-from tests.live.test_daemon import commands, daemon, entries, guards, in_position, in_world, ours, restart, until
+from tests.live.rehearsal import commands, daemon, entries, guards, in_position, in_world, ours, restart, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 

@@ -3,110 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.simulation.end import check_end
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.plan import Plan
+from tests.live.rehearsal import commands, daemon, entries, guards, in_position, in_world, ours, restart, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
 from gmobot.cli.run import instance_lock
 from gmobot.emulator.engine.exchange import NewOrder
 from gmobot.errors import ConfigError
-from gmobot.live.commands import Commands
-from gmobot.live.daemon import Daemon
-from gmobot.live.guards import Guards
 from gmobot.ops.audit_read import events
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
 
-def calm(seed: int) -> Plan:
-    """Return a plan in which nothing happens."""
-    return Plan(seed=seed, product="spot", assumptions={}, entry={}, happenings=())
-
-
-Script = Callable[[World], Awaitable[None]]
-
-
 @pytest.fixture(scope="module")
 def program() -> Program:
     return load(EMA, PARAMS[EMA])
-
-
-def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = True, **risk: Any) -> None:
-    """Run a script in a world with a calm exchange; at the end the books are the exchange's, if the bot was ``alone`` there."""
-    loop = VirtualLoop(seed)
-    asyncio.set_event_loop(loop)
-    world = World(calm(2 * seed), program, loop)
-    world.config = world.config.model_copy(update={"risk": world.config.risk.model_copy(update=risk)})
-
-    async def live() -> None:
-        world.exchange.start()
-        running = asyncio.create_task(world.api.run())
-        world._start()
-        await script(world)
-        await world._stop()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    try:
-        loop.run_until_complete(live())
-        assert world.failure is None, world.failure
-        if alone:
-            check_end(world.exchange, world.account, world.ours, world.var)
-    finally:
-        world.close()
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-def ours(world: World) -> int:
-    return world.account.coins["BTC"] - FOREIGN_LOTS
-
-
-def daemon(world: World) -> Daemon:
-    assert world.process is not None
-    return world.process.daemon
-
-
-def commands(world: World) -> Commands:
-    found = daemon(world).commands
-    assert found is not None
-    return found
-
-
-def guards(world: World) -> Guards:
-    found = daemon(world).guards
-    assert found is not None
-    return found
-
-
-async def until(holds: Callable[[], bool], *, seconds: float = 300.0) -> None:
-    for _ in range(int(seconds * 10)):
-        if holds():
-            return
-        await asyncio.sleep(0.1)
-    raise AssertionError("not in time")
-
-
-async def restart(world: World) -> None:
-    await world._stop()
-    world._start()
-    await asyncio.sleep(10.0)
-
-
-def entries(world: World) -> int:
-    return len([order for order in world.account.orders.values() if order.side == "BUY"])
-
-
-async def in_position(world: World) -> None:
-    await until(lambda: ours(world) > 0 and world.account.held_lots.get("BTC", 0) == ours(world))
 
 
 def test_a_halt_keeps_the_stop_and_outlives_a_restart(program: Program) -> None:

@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from decimal import Decimal
 
 import pytest
-from tests.live.test_daemon import commands, daemon, until
-from tests.simulation.end import check_end
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.plan import Plan
+from tests.live.rehearsal import Script, calm, commands, daemon, rehearse, until
 from tests.simulation.process import leave_as_killed
 from tests.simulation.setting import EMA, KEY, PARAMS, SECRET, SWING
 from tests.simulation.world import World
@@ -26,38 +22,20 @@ from gmobot.strategies.loader import load
 from gmobot.venue.gmo.auth import Credentials
 from gmobot.venue.gmo.rest import GmoRest
 
-Script = Callable[[World], Awaitable[None]]
 
-
-def in_world(product: str, script: Script) -> None:
-    """Run a script in a calm world; at the end the books are the exchange's."""
+def buried(product: str, script: Script) -> None:
+    """Run a script that ends without a daemon; the next one finds itself halted."""
     seed, strategy = (1, SWING) if product == "leverage" else (2, EMA)
-    loop = VirtualLoop(seed)
-    asyncio.set_event_loop(loop)
-    plan = Plan(seed=seed, product=product, assumptions={}, entry={}, happenings=())
-    world = World(plan, load(strategy, PARAMS[strategy]), loop)
 
-    async def live() -> None:
-        world.exchange.start()
-        running = asyncio.create_task(world.api.run())
-        world._start()
+    async def and_then(world: World) -> None:
         await script(world)
         world.exchange.status = "PREOPEN"
         world._start()
         await asyncio.sleep(60.0)
         assert daemon(world).status == "halted"
         await commands(world).resume("test", acknowledge=True)
-        await world._stop()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
 
-    try:
-        loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var)
-    finally:
-        world.close()
-        asyncio.set_event_loop(None)
-        loop.close()
+    rehearse(calm(seed, product), load(strategy, PARAMS[strategy]), and_then)
 
 
 async def bury(world: World) -> None:
@@ -112,7 +90,7 @@ def test_a_position_and_its_stop_are_gone_and_nothing_else(product: str) -> None
         assert [p for p in world.account.positions.values() if p.lots] == theirs
         assert "halted" in said[0]
 
-    in_world(product, script)
+    buried(product, script)
 
 
 @pytest.mark.parametrize("product", ["spot", "leverage"])
@@ -126,7 +104,7 @@ def test_an_order_whose_reply_nobody_read_is_found_or_concluded_absent_first(pro
         assert left[0].flat
         assert held(world) == 0
 
-    in_world(product, script)
+    buried(product, script)
 
 
 def test_a_closed_exchange_is_waited_for_and_what_is_left_is_told() -> None:
@@ -141,4 +119,4 @@ def test_a_closed_exchange_is_waited_for_and_what_is_left_is_told() -> None:
         world.exchange.status = "OPEN"
         assert (await close(world, said))[0].flat
 
-    in_world("spot", script)
+    buried("spot", script)

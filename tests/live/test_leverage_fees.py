@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Awaitable, Callable
 from contextlib import closing
 
 import pytest
-from tests.live.test_daemon import daemon, guards, until
-from tests.simulation.end import check_end
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.plan import Plan
+from tests.live.rehearsal import Script, account, calm, daemon, guards, rehearse, until
 from tests.simulation.setting import PARAMS, SWING
 from tests.simulation.world import World
 
 from gmobot.emulator.faults import Fault
-from gmobot.live.account import Account
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
@@ -29,36 +24,10 @@ def program() -> Program:
     return load(SWING, PARAMS[SWING])
 
 
-def over_night(program: Program, script: Callable[[World], Awaitable[None]], **assumptions: str) -> None:
+def over_night(program: Program, script: Script, **assumptions: str) -> None:
     """Run a script on leverage from just before the day's turn."""
-    loop = VirtualLoop(1)
-    loop._virtual = NEARLY_SIX
-    asyncio.set_event_loop(loop)
-    plan = Plan(seed=1, product="leverage", assumptions={**assumptions, "leverage_fee_delay_seconds": 5.0}, entry={}, happenings=())
-    world = World(plan, program, loop)
-
-    async def live() -> None:
-        world.exchange.start()
-        running = asyncio.create_task(world.api.run())
-        world._start()
-        await script(world)
-        await world._stop()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
-
-    try:
-        loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var)
-    finally:
-        world.close()
-        asyncio.set_event_loop(None)
-        loop.close()
-
-
-def account(world: World) -> Account:
-    found = daemon(world).account
-    assert found is not None
-    return found
+    plan = calm(1, "leverage", assumptions={**assumptions, "leverage_fee_delay_seconds": 5.0})
+    rehearse(plan, program, script, begin=NEARLY_SIX)
 
 
 def flows(world: World) -> list[tuple[str, str, int, str]]:

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 
 import pytest
-from tests.live.test_daemon import commands, daemon, guards, until
-from tests.simulation.end import check_end
-from tests.simulation.loop import VirtualLoop
-from tests.simulation.plan import Plan
+from tests.live.rehearsal import Script, calm, commands, daemon, guards, rehearse, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
@@ -24,7 +21,6 @@ from gmobot.venue.models import ExchangeStatus
 from gmobot.venue.transport import Reply, Request
 
 CLOSED, PREOPEN = 600.0, 60.0
-Script = Callable[[World], Awaitable[None]]
 
 
 @pytest.fixture(scope="module")
@@ -32,38 +28,27 @@ def program() -> Program:
     return load(EMA, PARAMS[EMA])
 
 
-def rehearse(program: Program, script: Script, *, entry: Mapping[str, str | int] | None = None, max_minutes: float = 240.0) -> None:
-    """Run a script in a calm world; at the end the books are the exchange's."""
-    loop = VirtualLoop(2)
-    asyncio.set_event_loop(loop)
-    world = World(Plan(seed=2, product="spot", assumptions={}, entry=dict(entry or {}), happenings=()), program, loop)
-    maintenance = world.config.maintenance.model_copy(update={"max_minutes": max_minutes})
-    world.config = world.config.model_copy(update={"maintenance": maintenance})
-    world.requests = []  # type: ignore[attr-defined]
-    handle = world.api.handle
+def prepared(max_minutes: float) -> Callable[[World], None]:
+    """Return what makes a world count its requests and call a maintenance overlong after a while."""
 
-    async def record(request: Request, client: str = "") -> Reply:
-        world.requests.append(request)  # type: ignore[attr-defined]
-        return await handle(request, client)
+    def prepare(world: World) -> None:
+        maintenance = world.config.maintenance.model_copy(update={"max_minutes": max_minutes})
+        world.config = world.config.model_copy(update={"maintenance": maintenance})
+        world.requests = []  # type: ignore[attr-defined]
+        handle = world.api.handle
 
-    world.api.handle = record  # type: ignore[method-assign]
+        async def record(request: Request, client: str = "") -> Reply:
+            world.requests.append(request)  # type: ignore[attr-defined]
+            return await handle(request, client)
 
-    async def live() -> None:
-        world.exchange.start()
-        running = asyncio.create_task(world.api.run())
-        world._start()
-        await script(world)
-        await world._stop()
-        running.cancel()
-        await asyncio.gather(running, return_exceptions=True)
+        world.api.handle = record  # type: ignore[method-assign]
 
-    try:
-        loop.run_until_complete(live())
-        check_end(world.exchange, world.account, world.ours, world.var)
-    finally:
-        world.close()
-        asyncio.set_event_loop(None)
-        loop.close()
+    return prepare
+
+
+def maintained(program: Program, script: Script, *, entry: Mapping[str, str | int] | None = None, max_minutes: float = 240.0) -> None:
+    """Run a script through a maintenance."""
+    rehearse(calm(2, entry=entry), program, script, prepare=prepared(max_minutes))
 
 
 def close(world: World, *, endpoint: str = "error", seconds: float = CLOSED) -> None:
@@ -118,7 +103,7 @@ def test_a_position_waits_under_its_stop_and_life_goes_on(program: Program, endp
         told = [row for row in events(world.var / "logs") if row["event"] == "monitor_status_changed"]
         assert "degraded" not in [row["status"] for row in told]
 
-    rehearse(program, script)
+    maintained(program, script)
 
 
 def test_nothing_is_opened_before_books_and_exchange_were_compared(program: Program) -> None:
@@ -136,7 +121,7 @@ def test_nothing_is_opened_before_books_and_exchange_were_compared(program: Prog
         world.api.faults.disarm()
         await until(lambda: daemon(world).ready(), seconds=60.0)
 
-    rehearse(program, script)
+    maintained(program, script)
 
 
 def test_a_resting_entry_is_taken_back_as_soon_as_cancels_are_taken(program: Program) -> None:
@@ -155,7 +140,7 @@ def test_a_resting_entry_is_taken_back_as_soon_as_cancels_are_taken(program: Pro
         await asyncio.sleep(30.0)
         await commands(world).resume("test", acknowledge=False)
 
-    rehearse(program, script, entry={"method": "passive_limit", "offset_ticks": 100_000, "rest_seconds": 3_600})
+    maintained(program, script, entry={"method": "passive_limit", "offset_ticks": 100_000, "rest_seconds": 3_600})
 
 
 def test_what_filled_just_before_is_bare_because_the_exchange_is_closed(program: Program) -> None:
@@ -184,7 +169,7 @@ def test_what_filled_just_before_is_bare_because_the_exchange_is_closed(program:
         assert desk.protection.seconds[Cause.EXCHANGE_CLOSED] > 60.0
         assert guards(world).halt_reason is None
 
-    rehearse(program, script)
+    maintained(program, script)
 
 
 def test_a_maintenance_that_does_not_end_is_degraded_and_unhealthy_after_the_grace(program: Program) -> None:
@@ -202,4 +187,4 @@ def test_a_maintenance_that_does_not_end_is_degraded_and_unhealthy_after_the_gra
         await until(lambda: daemon(world).ready(), seconds=90.0)
         assert daemon(world).checks()["monitor_status"]
 
-    rehearse(program, script, max_minutes=5.0)
+    maintained(program, script, max_minutes=5.0)

@@ -7,7 +7,7 @@ import random
 from collections.abc import Awaitable, Callable
 
 import pytest
-from tests.live.test_daemon import until
+from tests.live.rehearsal import until
 from tests.simulation.loop import VirtualLoop
 from tests.simulation.plan import Plan
 from tests.simulation.setting import EMA, PARAMS, SWING

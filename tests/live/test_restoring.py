@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.live.bench import STOP, Bench
-from tests.live.test_daemon import commands, daemon, guards, in_position, in_world, ours, until
+from tests.live.rehearsal import commands, daemon, guards, in_position, in_world, ours, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import pytest
 from tests.live.bench import BTC, Bench
-from tests.live.test_daemon import daemon, in_position, in_world, until
+from tests.live.rehearsal import daemon, in_position, in_world, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.live.bench import Bench
-from tests.live.test_daemon import daemon, in_position, in_world, ours, restart, until
+from tests.live.rehearsal import daemon, in_position, in_world, ours, restart, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 

@@ -138,7 +138,8 @@ def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mappin
 
 def ledger_is_what_is_booked(ledger: Mapping[str, int], booked: Mapping[int, Booked], instrument: Instrument) -> None:
     """Add the fills up again: lots and yen are the ledger's, to the unit."""
-    lots = cash = 0
+    # What nights cost is no fill; whether it is what the exchange took, the end compares in yen.
+    lots, cash = 0, -ledger.get("leverage_fees_uyen", 0)
     for fill in booked.values():
         signed = fill.lots if fill.side == "BUY" else -fill.lots
         lots += signed

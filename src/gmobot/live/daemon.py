@@ -522,9 +522,7 @@ class Daemon:
         if (reason, text) in self._called:
             return
         self._called.add((reason, text))
-        log.error("halted: a person must look", reason=reason, detail=text)
-        self.last_error = text
-        await self._store.emit([Event("error", {"reason": reason, "detail": text})])
+        await self._tell(reason, text)
         await guards.set(Latch.HALT, reason, source="alarm")
 
     def _compare_first(self) -> None:
