@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import random
 import shutil
@@ -212,6 +213,8 @@ class World:
         self.evidence.forget_connection()
         self.disk.unlock()
         shutil.rmtree(self.var, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.var.parent.rmdir()
 
     async def _sleep_until(self, at: float) -> None:
         while self.loop.time() < at and self.failure is None:

@@ -249,34 +249,16 @@ class Daemon:
         config = self.config
         markets = {symbol: Market(instrument) for symbol, (_, instrument) in instruments.items()}
         self.books = books = Books({symbol: market.instrument for symbol, market in markets.items()}, self._store, self.clock, saved)
-        self.account = Account(books, markets, self.clock, AccountState.restore(saved.account))
-        self.guards = Guards(
-            self._store,
-            self.supervisor,
-            config.paths.state,
-            latches=saved.latches,
-            min_free_disk_bytes=config.risk.min_free_disk_bytes,
-            max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
-            close_on_abort=config.risk.close_on_abort,
-        )
-        gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
-        self.commands = Commands(
-            self.guards,
-            gate,
-            account=self.account,
-            store=self._store,
-            config_hash=self.config_hash,
-            acknowledge=self._acknowledge,
-            wake=self._wake_all,
-        )
+        self.account = account = Account(books, markets, self.clock, AccountState.restore(saved.account))
+        gate = self._put_up_controls(account, saved)
         grids = [Grid.of(market.instrument).numbers(symbol) for symbol, market in markets.items()]
         await self._store.save_account({OWNER: owner_of(config)} | {name: number for grid in grids for name, number in grid.items()})
         self._rules = RulesWatch(config.instruments, books, markets, self._store, fee_rounding=config.venue.fee_rounding, tell=self._tell)
-        cash = CashBook(books, self.account, markets, self._store, self.clock, known=saved.known_flows, alarm=self._alarm)
+        cash = CashBook(books, account, markets, self._store, self.clock, known=saved.known_flows, alarm=self._alarm)
         around = Surroundings(
             config=config,
             books=books,
-            account=self.account,
+            account=account,
             cash=cash,
             store=self._store,
             gate=gate,
@@ -297,29 +279,57 @@ class Daemon:
                 desk.feed.continue_from(desk.decisions.last_bar_ns)
             if desk.decisions.restored is not None:
                 desk.trader.desire(desk.decisions.restored)
-        await self._remind(books, self.account)
+        await self._remind(books, account)
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")
-        if self._links.trade_rest is None:
+        self._put_up_reconciler(books, account, cash, markets)
+
+    def _put_up_controls(self, account: Account, saved: Saved) -> OrderGate:
+        """Put up what forbids, and what an operator commands."""
+        config = self.config
+        self.guards = Guards(
+            self._store,
+            self.supervisor,
+            config.paths.state,
+            latches=saved.latches,
+            min_free_disk_bytes=config.risk.min_free_disk_bytes,
+            max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
+            close_on_abort=config.risk.close_on_abort,
+        )
+        gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
+        self.commands = Commands(
+            self.guards,
+            gate,
+            account=account,
+            store=self._store,
+            config_hash=self.config_hash,
+            acknowledge=self._acknowledge,
+            wake=self._wake_all,
+        )
+        return gate
+
+    def _put_up_reconciler(self, books: Books, account: Account, cash: CashBook, markets: Mapping[str, Market]) -> None:
+        """Put up what compares with the exchange; without an account there is nothing to compare with."""
+        config, rest = self.config, self._links.trade_rest
+        if rest is None:
             self._reconciled = True
-            if self.account.state.base_cash is None:
-                self.account.start(to_uyen(config.capital.paper_jpy), {})
-        else:
-            rest = self._links.trade_rest
-            self._reconciler = Reconciler(
-                rest,
-                books,
-                self.account,
-                self._store,
-                self.desks,
-                self.clock,
-                cash=cash,
-                search=Search(rest, self._links.public_rest, books, self.account, cash, self._store, markets, self.clock),
-                visibility_seconds=config.venue.visibility_delay_seconds,
-                max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
-                alarm=self._tell,
-            )
+            if account.state.base_cash is None:
+                account.start(to_uyen(config.capital.paper_jpy), {})
+            return
+        self._reconciler = Reconciler(
+            rest,
+            books,
+            account,
+            self._store,
+            self.desks,
+            self.clock,
+            cash=cash,
+            search=Search(rest, self._links.public_rest, books, account, cash, self._store, markets, self.clock),
+            visibility_seconds=config.venue.visibility_delay_seconds,
+            max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
+            alarm=self._tell,
+        )
 
     async def _remind(self, books: Books, account: Account) -> None:
         """Tell an exchange that forgets what was there; orders that rested there are gone."""
