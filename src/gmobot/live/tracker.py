@@ -74,7 +74,6 @@ _FINAL_STATE = {
 class Waiting:
     """Events of an order that nobody owns yet."""
 
-    symbol: str
     since_ns: int
     executions: list[Execution]
     updates: list[Order]
@@ -481,7 +480,7 @@ class OrderTracker:
     def _wait_for_owner(self, order_id: int) -> Waiting:
         if order_id not in self._waiting and self._books.absent(self._symbol):
             self._changed()
-        return self._waiting.setdefault(order_id, Waiting(self._symbol, elapsed_ns(self._clock), [], []))
+        return self._waiting.setdefault(order_id, Waiting(elapsed_ns(self._clock), [], []))
 
 
 def _same_order(one: Intent, other: Intent) -> bool:
