@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import heapq
+import itertools
 import random
 import selectors
 from collections import deque
@@ -27,6 +28,17 @@ class _NoSelector(selectors.SelectSelector):
         return []
 
 
+class _NumberedTask(asyncio.Task[Any]):
+    """A task whose place in a set is its number's, and not its address': a group cancels its tasks in the order of a set."""
+
+    def __init__(self, number: int, coroutine: Any, loop: asyncio.AbstractEventLoop) -> None:
+        self._number = number
+        super().__init__(coroutine, loop=loop)
+
+    def __hash__(self) -> int:
+        return self._number
+
+
 class VirtualLoop(asyncio.SelectorEventLoop):
     """A loop on virtual time. With a seed, callbacks that are ready together run in a shuffled order."""
 
@@ -36,6 +48,8 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.steps = 0
         self.on_step: Callable[[], None] | None = None
         super().__init__(_NoSelector())
+        numbers = itertools.count()
+        self.set_task_factory(lambda loop, coroutine: _NumberedTask(next(numbers), coroutine, loop))
 
     def time(self) -> float:
         return self._virtual

@@ -181,6 +181,8 @@ class Disk:
 
     def lock(self, path: Path) -> None:
         """Somebody else begins to write and does not end."""
+        if self._locker is not None:
+            return
         self._locker = sqlite3.connect(path, isolation_level=None, timeout=0.0)
         try:
             self._locker.execute("BEGIN IMMEDIATE")

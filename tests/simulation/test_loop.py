@@ -45,6 +45,35 @@ def test_the_seed_decides_who_is_first_among_those_that_are_ready_together() -> 
     assert sorted(order_of(7)) == list(range(10))
 
 
+def test_a_group_cancels_its_tasks_in_the_same_order_wherever_they_lie_in_memory() -> None:
+    kept = list[object]()
+
+    def ended() -> list[int]:
+        loop, ran = VirtualLoop(7), list[int]()
+
+        async def wait(number: int) -> None:
+            kept.append([bytearray(64) for _ in range(number)])
+            try:
+                await asyncio.sleep(60.0)
+            finally:
+                ran.append(number)
+
+        async def group() -> None:
+            async with asyncio.TaskGroup() as tasks:
+                for number in range(40):
+                    tasks.create_task(wait(number))
+                await asyncio.sleep(1.0)
+                raise KeyError
+
+        with pytest.raises(ExceptionGroup):
+            loop.run_until_complete(group())
+        loop.close()
+        return ran
+
+    first, second = ended(), ended()
+    assert first == second
+
+
 def test_a_cancelled_timer_does_not_move_time() -> None:
     loop = VirtualLoop(1)
 

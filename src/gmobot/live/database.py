@@ -195,10 +195,15 @@ class Database:
 
     def _configured(self) -> sqlite3.Connection:
         db = self._connect(self.path)
-        db.execute("PRAGMA journal_mode = WAL")
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA foreign_keys = ON")
-        db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        try:
+            db.execute("PRAGMA journal_mode = WAL")
+            db.execute("PRAGMA synchronous = FULL")
+            db.execute("PRAGMA foreign_keys = ON")
+            db.execute(f"PRAGMA journal_size_limit = {_WAL_BYTES}")
+        except BaseException:
+            # One that is dropped stays open until the garbage collector comes by: its statement cache refers back to it.
+            db.close()
+            raise
         return db
 
     def _migrate(self, db: sqlite3.Connection) -> None:

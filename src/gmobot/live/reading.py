@@ -17,10 +17,13 @@ def reading(database: Path) -> sqlite3.Connection:
     """
     if not database.exists():
         raise UserError(f"{database}: no state database there; run the daemon first, or pass its --config")
+    db: sqlite3.Connection | None = None
     try:
         db = sqlite3.connect(f"file:{database}?mode=ro", uri=True, isolation_level=None)
         version = int(db.execute("PRAGMA user_version").fetchone()[0])
     except sqlite3.Error as error:
+        if db is not None:
+            db.close()
         raise UserError(f"{database}: {error}; see `gmobot state verify`") from None
     if version != schema.VERSION:
         db.close()

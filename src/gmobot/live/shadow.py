@@ -19,6 +19,15 @@ def shadow(db: sqlite3.Connection) -> sqlite3.Connection:
         sqlite3.Error: The file cannot be read.
     """
     copy = sqlite3.connect(":memory:", isolation_level=None)
+    try:
+        _fill(copy, db)
+    except BaseException:
+        copy.close()
+        raise
+    return copy
+
+
+def _fill(copy: sqlite3.Connection, db: sqlite3.Connection) -> None:
     for step in schema.STEPS:
         copy.executescript(step.sql)
     for (table,) in copy.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall():
@@ -28,4 +37,3 @@ def shadow(db: sqlite3.Connection) -> sqlite3.Connection:
         rows = db.execute(f"SELECT * FROM {table}")  # noqa: S608  # as above
         places = ", ".join("?" * len(rows.description))
         copy.executemany(f"INSERT INTO {table} VALUES ({places})", rows)  # noqa: S608  # as above
-    return copy
