@@ -30,7 +30,8 @@ class Document:
 
     def __init__(self, path: Path, text: str | None = None) -> None:
         self.path = path
-        tokens = _PARSER.parse(path.read_text(encoding="utf-8") if text is None else text)
+        self.text = path.read_text(encoding="utf-8") if text is None else text
+        tokens = _PARSER.parse(self.text)
         self.blocks = [Block(token.info.split(" ")[0], token.content, _line(token)) for token in tokens if token.type == "fence"]
         self.spans = [(child.content, line) for child, line in _inline(tokens) if child.type == "code_inline"]
         self.links = [(str(child.attrs["href"]), line) for child, line in _inline(tokens) if child.type == "link_open"]

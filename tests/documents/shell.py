@@ -19,6 +19,7 @@ from typer.main import get_command
 
 from gmobot.cli.app import app
 from gmobot.emulator.protocol.admin import ENDPOINTS, PREFIX
+from gmobot.ops.audit import AuditEvent
 from gmobot.secrets import SecretName
 from gmobot.web.openapi import openapi
 
@@ -31,7 +32,25 @@ _ENDS = frozenset({"|", "||", "&&", ";", "&"})
 _COMPOSE = frozenset({"up", "down", "ps", "logs", "exec", "run", "stop", "start", "restart", "kill", "build", "pull", "config"})
 _TAKES_VALUE = frozenset({"-s", "--tail", "-e", "-u", "--user", "-f", "-n", "-p", "--profile", "-l", "--for", "--timeout", "-t"})
 _PLAIN = frozenset(
-    {"mkdir", "echo", "printf", "git", "docker", "pip", "chmod", "sleep", "sh", "cat", "ls", "rm", "df", "du", "date", "timedatectl"}
+    {
+        "mkdir",
+        "echo",
+        "printf",
+        "git",
+        "docker",
+        "pip",
+        "chmod",
+        "sleep",
+        "sh",
+        "cat",
+        "ls",
+        "rm",
+        "grep",
+        "df",
+        "du",
+        "date",
+        "timedatectl",
+    }
 )
 """Programs that are everybody's: only the files they are given are looked up."""
 _SECRETS = frozenset(name.file_name for name in SecretName)
@@ -121,6 +140,9 @@ def gmobot(arguments: list[str], *, whole: bool = True) -> Iterator[str]:
         if argument.startswith("-") and argument.partition("=")[0] not in options:
             yield f"{name} {argument}: no such option"
             return
+    event = arguments[arguments.index("--event") + 1 :][:1] if "--event" in arguments else []
+    if event and event[0] not in set(AuditEvent):
+        yield f"{name} --event {event[0]}: no such event"
     if whole and not isinstance(command, TyperGroup):
         try:
             command.make_context(name, list(arguments))

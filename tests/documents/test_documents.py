@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import pytest
@@ -16,6 +17,7 @@ from tests.documents import shell
 from tests.documents.reader import ROOT, SHELL, Document, documents, slug
 
 from gmobot.cli.flatten import DATABASE
+from gmobot.config import Config
 from gmobot.live import backups, emergency
 from gmobot.ops import artifacts
 
@@ -43,6 +45,7 @@ def wrong(document: Document) -> Iterator[str]:
         yield from (f"line {block.line}: {text}" for text in _unreadable(block.language, block.text))
     for text, line in document.spans:
         yield from (f"line {line}: `{text}`: {complaint}" for complaint in _span(document, text))
+    yield from _keys(document)
     for href, line in document.links:
         yield from (f"line {line}: link {href}: {complaint}" for complaint in _link(document, href))
 
@@ -96,6 +99,34 @@ def _file(document: Document, text: str) -> Iterator[str]:
         yield "no such file"
 
 
+def _keys(document: Document) -> Iterator[str]:
+    """Keys of the configuration exist, and a default that is told is the default."""
+    known = dict(_defaults(Config().model_dump()))
+    sections = {key.partition(".")[0] for key in known}
+    for key, line in document.spans:
+        section, _, name = key.partition(".")
+        module = ROOT / "src" / "gmobot" / section / name
+        is_module = name == "py" or module.is_dir() or module.with_suffix(".py").exists()
+        if re.fullmatch(r"[a-z]+\.[a-z_]+", key) and section in sections and key not in known and not is_module:
+            yield f"line {line}: `{key}`: no such key"
+    told = [(key, value) for key, value in re.findall(r"`([a-z]+\.[a-z_]+)`（初期値([\d.]+)", document.text)]
+    told += [
+        (key, value + "0" * 6 * (unit == "MB"))
+        for value, unit, key in re.findall(r"([\d.]+)(秒|分|MB)（`([a-z]+\.[a-z_]+)`", document.text)
+    ]
+    for key, value in told:
+        if key in known and float(value) != float(known[key]):
+            yield f"`{key}`: {value} is told, the default is {float(known[key]):g}"
+
+
+def _defaults(section: dict[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for name, value in section.items():
+        if isinstance(value, dict):
+            yield from _defaults(value, f"{prefix}{name}.")
+        elif prefix:
+            yield prefix + name, value
+
+
 def _link(document: Document, href: str) -> Iterator[str]:
     if re.match(r"[a-z]+:", href):
         return
@@ -119,6 +150,7 @@ def test_a_document_tells_the_truth(path: Path) -> None:
         ("```bash\n.venv/bin/gmobot doctor --fly\n```", "no such option"),
         ("```bash\ngmobot explain\n```", "gmobot explain: Missing"),
         ("```bash\ngmobot audit tail --count many\n```", "valid integer"),
+        ("```bash\ngmobot audit search --event flown\n```", "no such event"),
         ("```bash\nmake fly\n```", "make fly: no such target"),
         ("```bash\nmake test WINGS=2\n```", "no such variable"),
         ("```bash\nbash scripts/fly.sh\n```", "no such script"),
@@ -148,6 +180,9 @@ def test_a_document_tells_the_truth(path: Path) -> None:
         ("`fly.py`", "no such file"),
         ("`var/artifacts/fly.json`", "the bot makes no such file"),
         ("`secrets/fly`", "no secret of that name"),
+        ("`feed.wings`", "no such key"),
+        ("`feed.silence_seconds`（初期値16秒）", "the default is 15"),
+        ("5分（`maintenance.max_minutes`）", "the default is 240"),
         ("[x](fly.md)", "leads nowhere"),
         ("# Sky\n[x](#fly)", "no such heading"),
         ("[x](../README.md#fly)", "no such heading"),
