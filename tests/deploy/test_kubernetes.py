@@ -173,10 +173,15 @@ def test_the_pod_by_hand_is_the_bots_place_without_the_bot() -> None:
 def test_memory_has_room_for_the_bot_and_for_tmp() -> None:
     resources = container()["resources"]
     tmp = next(volume["emptyDir"]["sizeLimit"] for volume in pod()["volumes"] if volume["name"] == "tmp")
-    most = 300  # MiB, what tests/e2e/test_docker.py allows the process
+    most = 300  # MiB, what the process is allowed under Compose's tests
     assert mebibytes(resources["requests"]["memory"]) >= most
     assert mebibytes(resources["limits"]["memory"]) >= most + mebibytes(tmp)
-    assert "cpu" not in resources["limits"]
+
+
+def test_the_limits_are_those_of_compose() -> None:
+    bot, limits = compose(), container()["resources"]["limits"]
+    assert bot["mem_limit"] == f"${{GMOBOT_MEMORY:-{mebibytes(limits['memory']) // 1024}g}}"
+    assert bot["cpus"] == f"${{GMOBOT_CPUS:-{float(limits['cpu'])}}}"
 
 
 def mebibytes(quantity: str) -> int:

@@ -44,6 +44,7 @@ _PLAIN = frozenset(
         "sh",
         "cat",
         "ls",
+        "openssl",
         "rm",
         "grep",
         "df",
@@ -118,7 +119,7 @@ def _path(word: str, made: set[str]) -> Iterator[str]:
 
 def secret(word: str) -> Iterator[str]:
     """Look the name of a secret's file up."""
-    if word.startswith("secrets/") and word.removeprefix("secrets/") not in (*_SECRETS, ""):
+    if word.startswith("secrets/") and word.removeprefix("secrets/") not in (*_SECRETS, "", "*"):
         yield f"{word}: no secret of that name"
 
 

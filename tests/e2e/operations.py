@@ -84,7 +84,7 @@ def up(then: Then = Then.HEALTHY, needs: Needs = Needs.NOTHING) -> Row:
 def healthz(needs: Needs = Needs.UP) -> Row:
     """Ask whether the bot is well, until it is."""
     command = "curl -fsS http://127.0.0.1:9754/healthz"
-    return Row(command, seconds=START_SECONDS, needs=needs, retried=True, says=('"status": "ok"',))
+    return Row(command, seconds=START_SECONDS, needs=needs, retried=True, says=('"status":"ok"',))
 
 
 def gmobot(arguments: str, **more: object) -> Row:
