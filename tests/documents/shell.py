@@ -213,8 +213,11 @@ def _operands(arguments: list[str]) -> Iterator[str]:
 def _curl(arguments: list[str]) -> Iterator[str]:
     for url in (argument for argument in arguments if argument.startswith("http://127.0.0.1:")):
         port, _, path = url.removeprefix("http://127.0.0.1:").partition("/")
-        known = _ROUTES if port == "9754" else {PREFIX + path for _, path in ENDPOINTS}
-        if f"/{path}".partition("?")[0] not in known:
+        known = {"9754": _ROUTES, "9755": {PREFIX + path for _, path in ENDPOINTS}}.get(port)
+        if known is None:
+            if f":-{port}}}:" not in str(_compose_file()):
+                yield f"curl {url}: Compose publishes no such port"
+        elif f"/{path}".partition("?")[0] not in known:
             yield f"curl {url}: no such address"
 
 

@@ -165,6 +165,7 @@ def test_a_document_tells_the_truth(path: Path) -> None:
         ("```bash\nkubectl exec deployment/gmobot -- gmobot fly\n```", "gmobot fly: no such command"),
         ("```bash\nkubectl apply -f deploy/kubernetes/fly.yaml\n```", "no such file"),
         ("```bash\ncurl http://127.0.0.1:9754/fly\n```", "no such address"),
+        ("```bash\ncurl http://127.0.0.1:9999/\n```", "no such port"),
         ("```bash\nWING_COUNT=2 bash scripts/smoke_live_daemon.sh\n```", "variable WING_COUNT"),
         ("```bash\nprintf x > secrets/gmo_api_key\ncat secrets/wing\n```", "no secret of that name"),
         ("```bash\ngmobot state restore var/state/backups/….db\n```", "looks like a placeholder"),

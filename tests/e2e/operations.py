@@ -35,6 +35,7 @@ class Then(Enum):
     SENDS_ORDERS = auto()
     STABLE_FILES = auto()
     SAME_RUN_NEW_KEY = auto()
+    WATCHED = auto()
     FLAT = auto()
 
 
@@ -48,6 +49,8 @@ class Before(Enum):
     """A newer program has taken the database further, and this older one is started on it."""
     SECOND_KEY = auto()
     """The customer has made another key."""
+    NO_REGISTRY = auto()
+    """Images that cannot be fetched have stand-ins."""
     HOLDING = auto()
     """The bot holds coins."""
 
@@ -168,7 +171,7 @@ TABLE: tuple[Row, ...] = (
     gmobot("status"),
     gmobot("audit tail", says=("secret_loaded",)),
     # 監視運用
-    Row("docker-compose --profile monitoring up -d", seconds=300.0, then=Then.HEALTHY),
+    Row("docker-compose --profile monitoring up -d", seconds=300.0, needs=Needs.UP, before=Before.NO_REGISTRY, then=Then.WATCHED),
     # ボットが動かないときの決済
     Row("docker-compose stop bot", before=Before.HOLDING),
     Row("docker-compose run --rm --no-deps bot gmobot flatten --direct", seconds=120.0, says=("flat",), then=Then.FLAT),

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import shlex
 import shutil
 import signal
 import socket
@@ -23,6 +24,7 @@ from typing import Any
 from tests.documents.shell import PLACEHOLDER
 from tests.e2e.operations import START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
+from tests.e2e.test_monitoring_stack import DOCKERFILES, PROGRAMS
 
 from gmobot.live import schema
 from gmobot.ops.artifacts import COMPLETE, PROGRESS
@@ -177,7 +179,7 @@ class Operator:
         process = subprocess.Popen(command.split(), cwd=self.folder, env=self.env | own, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         try:
             until(self._healthy, command, seconds=row.seconds)
-            assert (self.work / "v" / "logs" / "audit_events.jsonl").exists()
+            until((self.work / "v" / "logs" / "audit_events.jsonl").exists, "the audit log", seconds=row.seconds)
             process.send_signal(signal.SIGTERM)
             assert process.wait(timeout=30) == row.exit
         finally:
@@ -207,6 +209,8 @@ class Operator:
             self._newer_database()
         elif before is Before.SECOND_KEY:
             self._second_key()
+        elif before is Before.NO_REGISTRY:
+            self.env |= {f"{name}_PORT": str(_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER", "GRAFANA")} | stand_ins()
         elif before is Before.HOLDING:
             self._resume_and_wait_for_coins()
 
@@ -229,8 +233,8 @@ class Operator:
     def _second_key(self) -> None:
         """Make another key at the exchange; from now on it is what the placeholders stand for."""
         body = json.dumps({"key": "emulator-second", "secret": "emulator-second-secret", "account": "emulator-key"})
-        ask = f"urllib.request.Request('http://127.0.0.1:9755/emulator/v1/keys', {body.encode()!r}, method='POST')"
-        code, said = self.type(f'docker-compose exec -T exchange python -c "import urllib.request; urllib.request.urlopen({ask})"', 30.0)
+        command = f"docker-compose exec -T exchange python - POST /keys {shlex.quote(body)} < scripts/ask_emulator.py"
+        code, said = self.type(command, 30.0)
         assert code == 0, said
         self.words |= {"GMO_API_KEY": "emulator-second", "GMO_API_SECRET": "emulator-second-secret"}
         self.run_id, self.keys_taken = self._artifact(PROGRESS)["run_id"], self._keys_taken()
@@ -258,6 +262,8 @@ class Operator:
             assert self._git("diff", "--stat", STABLE, "--", *TREES) == ""
         elif then is Then.SAME_RUN_NEW_KEY:
             self._see_the_new_key()
+        elif then is Then.WATCHED:
+            until(self._watched, "Prometheus sees the bot", seconds=120.0)
         elif then is Then.FLAT:
             until(lambda: self._position() == 0, "flat", seconds=START_SECONDS)
 
@@ -274,6 +280,14 @@ class Operator:
         except (urllib.error.URLError, OSError):
             return False
 
+    def _watched(self) -> bool:
+        url = f"http://127.0.0.1:{self.env['PROMETHEUS_PORT']}/api/v1/query?query=run_loop_total"
+        try:
+            with urllib.request.urlopen(url, timeout=3) as reply:
+                return bool(json.load(reply)["data"]["result"])
+        except (urllib.error.URLError, OSError):
+            return False
+
     def _artifact(self, name: str) -> Any:
         return json.loads((self.folder / "var" / "artifacts" / name).read_bytes())
 
@@ -284,6 +298,25 @@ class Operator:
 
     def _position(self) -> int:
         return int(self._asked("SELECT coalesce(sum(json_extract(record, '$.position')), 0) FROM ledgers"))
+
+
+def stand_ins() -> dict[str, str]:
+    """Return variables that name the images of the monitoring; where none can be fetched, this machine's programs on the bot's base.
+
+    Whoever gives ``PYTHON_IMAGE`` has no registry.
+    """
+    base = os.environ.get("PYTHON_IMAGE")
+    if not base:
+        return {}
+    tags = {name: f"gmobot-operations-{name}" for name in DOCKERFILES}
+    with tempfile.TemporaryDirectory() as folder:
+        for program, name in PROGRAMS.items():
+            shutil.copy(shutil.which(program) or "/bin/false", Path(folder) / name)
+        for name, lines in DOCKERFILES.items():
+            file = Path(folder) / f"Dockerfile.{name}"
+            file.write_text(f"FROM {base}\n{lines}", encoding="utf-8")
+            subprocess.run(["docker", "build", "-q", "-t", tags[name], "-f", str(file), folder], check=True, capture_output=True)
+    return {f"{name.upper()}_IMAGE": tag for name, tag in tags.items()}
 
 
 def _read_until_closed(master: int, process: subprocess.Popen[bytes], deadline: float) -> bytes:
