@@ -169,7 +169,7 @@ TABLE: tuple[Row, ...] = (
     Row(PRINTF_SECRET),
     Row("docker-compose kill -s HUP bot", then=Then.SAME_RUN_NEW_KEY),
     gmobot("status"),
-    gmobot("audit tail", says=("secret_loaded",)),
+    gmobot("audit search --event secret_loaded", says=("GMO_API_SECRET",)),
     # 監視運用
     Row("docker-compose --profile monitoring up -d", seconds=300.0, needs=Needs.UP, before=Before.NO_REGISTRY, then=Then.WATCHED),
     # ボットが動かないときの決済
@@ -201,6 +201,7 @@ ASIDE: tuple[Row, ...] = (
     gmobot("pause", says=("pause: done",)),
     gmobot("resume", says=("resume: done",)),
     Row("curl -fsS http://127.0.0.1:9754/metrics", needs=Needs.UP, says=("run_loop_total", 'monitor_status{status="active"}')),
+    gmobot("audit tail", says=("decision",)),
     gmobot("explain <ORDER_ID>", says=("decision",)),
     gmobot("notify test", exit=6),
     Row("docker-compose restart bot", needs=Needs.UP, seconds=90.0, then=Then.HEALTHY),

@@ -243,9 +243,16 @@ class Operator:
         return self.type("docker-compose exec -T bot gmobot audit search --event secret_loaded --json", 30.0)[1].count("GMO_API_")
 
     def _resume_and_wait_for_coins(self) -> None:
+        """An emulator that began anew does not know what the bot held: each difference is taken over until it trades."""
         self._make(Needs.UP)
-        self.type("docker-compose exec -T bot gmobot resume --acknowledge", 30.0)
-        until(lambda: self._position() > 0, "the bot holds coins", seconds=180.0)
+
+        def holds() -> bool:
+            progress = self._artifact(PROGRESS)
+            if progress["status"] == "halted" or (progress["risk"] or {}).get("status") != "ok":
+                self.type("docker-compose exec -T bot gmobot resume --acknowledge", 30.0)
+            return self._position() > 0
+
+        until(holds, "the bot holds coins", seconds=240.0)
 
     def _see(self, then: Then) -> None:
         if then in (Then.HEALTHY, Then.HALTED, Then.SAME_RUN_NEW_KEY):
