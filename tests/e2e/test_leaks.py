@@ -123,7 +123,13 @@ def test_right_keys_and_every_trouble_on_the_way(scene: Scene) -> None:
     for words in (("doctor",), ("doctor", "--json"), ("config", "show"), ("config", "show", "--json"), ("config", "check")):
         scene.command(*words)
     bot.start("--debug")
-    until(lambda: bot.progress().get("monitor_status") == "active" and bot.progress()["status"] == "running", "running", seconds=60)
+
+    def running() -> bool:
+        assert bot.alive, bot.console()
+        run = bot.progress()
+        return (run.get("monitor_status"), run.get("status")) == ("active", "running")
+
+    until(running, "running", seconds=60)
     scene.browse()
     scene.command("status", "--json")
     for fault, where in (
