@@ -132,7 +132,7 @@ def test_right_keys_and_every_trouble_on_the_way(scene: Scene) -> None:
     until(running, "running", seconds=60)
     scene.browse()
     scene.command("status", "--json")
-    for fault, where in (
+    faults = (
         ("reply_lost_after", "/v1/*"),
         ("server_error", "/v1/*"),
         ("clock_skew", "/v1/account/*"),
@@ -141,7 +141,8 @@ def test_right_keys_and_every_trouble_on_the_way(scene: Scene) -> None:
         ("handshake_refused", "connect"),
         ("permission_refused", "executionEvents"),
         ("socket_dropped", "*"),
-    ):
+    )
+    for fault, where in faults:
         scene.trouble(fault, where)
     scene.keep_in_files(GMO_API_KEY=WRONG_KEY, GMO_API_SECRET=WRONG_SECRET)
     bot.signal(signal.SIGHUP)
@@ -156,9 +157,11 @@ def test_right_keys_and_every_trouble_on_the_way(scene: Scene) -> None:
         time.sleep(1.0)
         return "a new secret is in use" in bot.log.read_text()
 
-    until(rotated, "the next key is in use", seconds=40)
+    until(rotated, "the next key is in use", seconds=60)
+    for fault, _ in faults:
+        scene.exchange.disarm(fault)
     scene.browse()
-    until(lambda: bot.progress()["monitor_status"] == "active", "the streams are up again", seconds=60)
+    until(lambda: bot.progress()["monitor_status"] == "active", "the streams are up again", seconds=120)
     for line in ("audit tail -n 500", "audit search key --json", "state backup", "state verify", "flatten"):
         scene.command(*line.split())
     time.sleep(2.0)
