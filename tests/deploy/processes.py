@@ -66,14 +66,17 @@ def running(command: list[str], log: Path, ready: str) -> Iterator[None]:
 
 
 @contextmanager
-def discord() -> Iterator[tuple[str, list[dict[str, Any]]]]:
-    """Stand for Discord: the webhook's URL, and the messages that came."""
+def discord(*, refusals: int = 0) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Stand for Discord, which refuses the first messages: the webhook's URL, and the messages that came through."""
     messages: list[dict[str, Any]] = []
+    refused: list[object] = []
 
     class Webhook(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            messages.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            self.send_response(204)
+            message = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            fine = len(refused) >= refusals
+            (messages if fine else refused).append(message)
+            self.send_response(204 if fine else 400)
             self.end_headers()
 
         def log_message(self, format: str, *args: object) -> None:  # noqa: A002
@@ -111,7 +114,11 @@ def with_url(webhook: str, *, quick: bool = False) -> str:
     file = "webhook_url_file: /run/alertmanager/discord_webhook_url"
     assert file in content
     content = content.replace(file, f"webhook_url: {webhook}")
-    return content.replace("group_wait: 5s", "group_wait: 1s").replace("group_wait: 30s", "group_wait: 2s") if quick else content
+    waits = (("group_wait: 5s", "group_wait: 1s"), ("group_wait: 30s", "group_wait: 2s"), ("group_interval: 1m", "group_interval: 2s"))
+    for deployed, here in waits if quick else ():
+        assert deployed in content
+        content = content.replace(deployed, here)
+    return content
 
 
 @contextmanager
