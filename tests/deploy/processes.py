@@ -33,15 +33,15 @@ def get(url: str) -> Any:
         return json.loads(reply.read())
 
 
-def until(holds: Callable[[], bool], what: str, *, seconds: float) -> None:
-    """Wait until something in another process holds.
+def until(holds: Callable[[], bool], what: str | Callable[[], str], *, seconds: float) -> None:
+    """Wait until something in another process holds; ``what`` may be found out only when it does not.
 
     Raises:
         AssertionError: It does not, in time.
     """
     give_up = time.monotonic() + seconds
     while not holds():
-        assert time.monotonic() < give_up, f"{what}: not within {seconds} s"
+        assert time.monotonic() < give_up, f"{what if isinstance(what, str) else what()}: not within {seconds} s"
         time.sleep(0.1)
 
 
@@ -149,10 +149,13 @@ def ask(url: str, expression: str) -> list[dict[str, Any]]:
 
     Raises:
         AssertionError: Prometheus does not take the query.
+        OSError: It does not answer, or still starts.
     """
     try:
         answer = get(f"{url}/api/v1/query?{urllib.parse.urlencode({'query': expression})}")
     except urllib.error.HTTPError as error:
+        if error.code == 503:  # it still starts
+            raise
         raise AssertionError(f"{expression}: {error.read().decode()}") from None
     assert answer["data"]["resultType"] == "vector", expression
     return [sample for sample in answer["data"]["result"] if sample["value"][1] != "NaN"]
