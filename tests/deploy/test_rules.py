@@ -58,6 +58,12 @@ def untouched(alert: dict[str, Any]) -> None:
     """The control: taken out of its file alone, an alert still passes."""
 
 
+@pytest.mark.parametrize("path", UNIT_TESTS, ids=lambda path: path.stem)
+def test_values_are_quoted(path: Path) -> None:
+    """``0x40`` without quotes is 64 to Python and forty-one zeros to promtool."""
+    assert all(isinstance(series["values"], str) for case in read(path)["tests"] for series in case["input_series"])
+
+
 def never(alert: dict[str, Any]) -> None:
     alert["expr"] = f"({alert['expr']}) and vector(0) == 1"
 
