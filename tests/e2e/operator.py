@@ -17,14 +17,14 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
 from tests.documents.shell import PLACEHOLDER
+from tests.e2e.monitoring_images import stand_ins
 from tests.e2e.operations import START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
-from tests.e2e.test_monitoring_stack import DOCKERFILES, PROGRAMS
 
 from gmobot.live import schema
 from gmobot.ops.artifacts import COMPLETE, PROGRESS
@@ -51,6 +51,7 @@ class Operator:
             "new_version": NEWER,
         }
         self.run_id, self.keys_taken = "", 0
+        self._afterwards = ExitStack()
         self._clone()
 
     def _environment(self) -> dict[str, str]:
@@ -106,6 +107,7 @@ class Operator:
     def close(self) -> None:
         """Take the stack down and remove every trace."""
         self.type("docker-compose --profile emulator --profile monitoring down --volumes --remove-orphans", 120.0)
+        self._afterwards.close()
         shutil.rmtree(self.work, ignore_errors=True)
 
     # --- one command ----------------------------------------------------------------------------------
@@ -210,7 +212,10 @@ class Operator:
         elif before is Before.SECOND_KEY:
             self._second_key()
         elif before is Before.NO_REGISTRY:
-            self.env |= {f"{name}_PORT": str(_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER", "GRAFANA")} | stand_ins()
+            self.env |= {f"{name}_PORT": str(_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER", "GRAFANA")}
+            # Whoever gives an image for Python reaches no registry.
+            if base := os.environ.get("PYTHON_IMAGE"):
+                self.env |= self._afterwards.enter_context(stand_ins(base, self.env["COMPOSE_PROJECT_NAME"]))
         elif before is Before.HOLDING:
             self._resume_and_wait_for_coins()
 
@@ -305,25 +310,6 @@ class Operator:
 
     def _position(self) -> int:
         return int(self._asked("SELECT coalesce(sum(json_extract(record, '$.position')), 0) FROM ledgers"))
-
-
-def stand_ins() -> dict[str, str]:
-    """Return variables that name the images of the monitoring; where none can be fetched, this machine's programs on the bot's base.
-
-    Whoever gives ``PYTHON_IMAGE`` has no registry.
-    """
-    base = os.environ.get("PYTHON_IMAGE")
-    if not base:
-        return {}
-    tags = {name: f"gmobot-operations-{name}" for name in DOCKERFILES}
-    with tempfile.TemporaryDirectory() as folder:
-        for program, name in PROGRAMS.items():
-            shutil.copy(shutil.which(program) or "/bin/false", Path(folder) / name)
-        for name, lines in DOCKERFILES.items():
-            file = Path(folder) / f"Dockerfile.{name}"
-            file.write_text(f"FROM {base}\n{lines}", encoding="utf-8")
-            subprocess.run(["docker", "build", "-q", "-t", tags[name], "-f", str(file), folder], check=True, capture_output=True)
-    return {f"{name.upper()}_IMAGE": tag for name, tag in tags.items()}
 
 
 def _read_until_closed(master: int, process: subprocess.Popen[bytes], deadline: float) -> bytes:
