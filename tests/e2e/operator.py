@@ -197,7 +197,7 @@ class Operator:
         elif needs is Needs.UP and not self._healthy():
             code, said = self.type("docker-compose up -d", 120.0)
             assert code == 0, said
-            until(self._healthy, "healthy", seconds=START_SECONDS)
+            self._wait_until_healthy()
 
     def _happen(self, before: Before) -> None:
         if before is Before.BAD_CHANGE:
@@ -233,7 +233,7 @@ class Operator:
     def _up(self) -> None:
         code, said = self.type("docker-compose up -d --build", 420.0)
         assert code == 0, said
-        until(self._healthy, "healthy", seconds=START_SECONDS)
+        self._wait_until_healthy()
 
     def _second_key(self) -> None:
         """Make another key at the exchange; from now on it is what the placeholders stand for."""
@@ -261,7 +261,7 @@ class Operator:
 
     def _see(self, then: Then) -> None:
         if then in (Then.HEALTHY, Then.HALTED, Then.SAME_RUN_NEW_KEY):
-            until(self._healthy, "healthy", seconds=START_SECONDS)
+            self._wait_until_healthy()
         if then is Then.HALTED:
             until(lambda: self._artifact(PROGRESS)["status"] == "halted", "halted", seconds=START_SECONDS)
         elif then is Then.GONE:
@@ -284,6 +284,14 @@ class Operator:
         assert self._artifact(PROGRESS)["run_id"] == self.run_id
 
     # --- looking ------------------------------------------------------------------------------------------
+
+    def _wait_until_healthy(self) -> None:
+        give_up = time.monotonic() + START_SECONDS
+        while not self._healthy():
+            if time.monotonic() >= give_up:
+                told = "\n".join(self.type(command, 30.0)[1] for command in ("docker-compose ps", "docker-compose logs --tail=60 bot"))
+                raise AssertionError(f"not healthy within {START_SECONDS:.0f} s\n{told}")
+            time.sleep(0.2)
 
     def _healthy(self) -> bool:
         try:
