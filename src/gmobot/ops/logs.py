@@ -42,7 +42,7 @@ class Masker:
     """Replaces known secrets and stream tokens in everything it is given."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        spellings = {text for secret in secrets for text in _spellings(secret.reveal().decode(errors="replace"))}
+        spellings = {text for secret in secrets for whole in _wholes(secret.reveal().decode(errors="replace")) for text in _spellings(whole)}
         # The longest first: a secret that begins with another one must not keep its end.
         self._texts = sorted((text for text in spellings if len(text) >= _SHORTEST), key=len, reverse=True)
 
@@ -67,6 +67,11 @@ class Masker:
         """Mask a log event (a structlog processor)."""
         masked: dict[str, Any] = self.mask(event)
         return masked
+
+
+def _wholes(text: str) -> set[str]:
+    """Return a secret, and where it is a list, each line of it: every one is a secret of its own."""
+    return {text, *(line.strip() for line in text.splitlines())}
 
 
 def _spellings(text: str) -> set[str]:
