@@ -205,10 +205,13 @@ class Heartbeat(Section):
     """A sign of life to a watcher outside, which alarms when it stays away."""
 
     url: SecretStr = Field(
-        SecretStr(""), description="Asked with GET while every health check passes; better as the secret GMOBOT_HEARTBEAT_URL: it carries a token"
+        SecretStr(""),
+        description="Asked with GET while every health check passes; better as the secret GMOBOT_HEARTBEAT_URL: it carries a token",
     )
     interval_seconds: float = Field(60.0, ge=1, le=86_400)
-    fail_url_suffix: str = Field("", description="Asked instead, behind the same URL, while a check fails, as /fail; empty sends nothing then")
+    fail_url_suffix: str = Field(
+        "", description="Asked instead, behind the same URL, while a check fails, as /fail; empty sends nothing then"
+    )
 
 
 class State(Section):

@@ -42,7 +42,9 @@ class Masker:
     """Replaces known secrets and stream tokens in everything it is given."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
-        spellings = {text for secret in secrets for whole in _wholes(secret.reveal().decode(errors="replace")) for text in _spellings(whole)}
+        spellings = {
+            text for secret in secrets for whole in _wholes(secret.reveal().decode(errors="replace")) for text in _spellings(whole)
+        }
         # The longest first: a secret that begins with another one must not keep its end.
         self._texts = sorted((text for text in spellings if len(text) >= _SHORTEST), key=len, reverse=True)
 
