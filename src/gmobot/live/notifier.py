@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import sqlite3
 from collections.abc import Callable, Sequence
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 import msgspec
 import structlog
@@ -25,7 +25,8 @@ from gmobot.live.store import Store
 from gmobot.live.workers import ThreadWorker
 from gmobot.ops.artifacts import Notification
 from gmobot.ops.delivery import DISCORD, Channel, Delivery
-from gmobot.ops.digest import Composer, Manner, Message, TellerState
+from gmobot.ops.digest import Composer, Manner, Message, News, TellerState
+from gmobot.ops.notices import notice
 from gmobot.ops.telemetry import Telemetry
 
 T = TypeVar("T")
@@ -64,12 +65,18 @@ class Teller:
         self._telemetry = telemetry
         self._composer = Composer(manner)
         self._worker = ThreadWorker(f"gmobot-notify-{channel.name}")
-        self._call: asyncio.Task[object] | None = None
+        self._call: asyncio.Future[Any] | None = None
+        self._trouble_told = False
         self._state: TellerState | None = None
         self._kept: TellerState | None = None
         self._kept_at = float("-inf")
         self._failures = 0
         self._silent_until = float("-inf")
+
+    @property
+    def silent_seconds(self) -> float:
+        """How long nothing may be sent: our own pace, the other side's wish, or after a failure."""
+        return max(0.0, self._silent_until - self._clock.monotonic())
 
     async def round(self) -> float:
         """Tell what is new, in one message. Returns the seconds until the next round.
@@ -78,9 +85,8 @@ class Teller:
             sqlite3.Error: The outbox cannot be read now.
             StoreError: The cursor could not be kept.
         """
-        wait = self._silent_until - self._clock.monotonic()
-        if wait > 0:
-            return min(wait, _POLL_SECONDS)
+        if self.silent_seconds > 0:
+            return min(self.silent_seconds, _POLL_SECONDS)
         state = self._state
         if state is None:
             state = self._state = self._kept = await self._do(lambda: self._outbox.state(self.channel.name))
@@ -102,8 +108,14 @@ class Teller:
         self._worker.close(wait_seconds=0.0)
 
     def _compose(self, state: TellerState) -> Message:
-        pile = self._outbox.pile(state)
-        return self._composer.compose(state, now_ns=self._clock.now_ns(), seq=pile.seq, news=pile.news, held=pile.held, days=pile.days)
+        pile, now = self._outbox.pile(state), self._clock.now_ns()
+        news, trouble = pile.news, self._store.trouble
+        self._trouble_told = self._trouble_told and trouble is not None
+        if trouble is not None and not self._trouble_told:
+            # What is wrong with the database is not in the database.
+            alarm = notice("error", {"reason": "state_unwritable", "detail": trouble})
+            news = [*news, *([News(now, alarm)] if alarm is not None else [])]
+        return self._composer.compose(state, now_ns=now, seq=pile.seq, news=news, held=pile.held, days=pile.days)
 
     async def _do(self, call: Callable[[], T]) -> T:
         """Run a call on the channel's thread. One that has not come back is waited for and never doubled.
@@ -117,7 +129,11 @@ class Teller:
                 raise _HangsError
             self._call = None
         task = asyncio.ensure_future(self._worker.run(call))
-        done, _ = await asyncio.wait([task], timeout=_DEADLINE_SECONDS)
+        try:
+            done, _ = await asyncio.wait([task], timeout=_DEADLINE_SECONDS)
+        except asyncio.CancelledError:
+            task.cancel()
+            raise
         if not done:
             self._call = asyncio.ensure_future(asyncio.gather(task, return_exceptions=True))
             raise _HangsError
@@ -144,6 +160,7 @@ class Teller:
     async def _arrived(self, message: Message, delivery: Delivery) -> None:
         self._failures = 0
         self._state = message.state
+        self._trouble_told = self._store.trouble is not None
         self.result = Notification(status="sent")
         self._telemetry.notification("sent")
         self._silent_until = self._clock.monotonic() + max(_PACE_SECONDS, delivery.wait_seconds or 0.0)
@@ -185,7 +202,6 @@ class Notifier:
         self, channels: Sequence[Channel], outbox: Outbox, store: Store, clock: Clock, telemetry: Telemetry, manner: Manner
     ) -> None:
         self._tellers = [Teller(channel, outbox, store, clock, telemetry, manner) for channel in channels]
-        self._outbox = outbox
         self._store = store
         self._tasks: list[asyncio.Task[None]] = []
         self._ending = asyncio.Event()
@@ -197,11 +213,8 @@ class Notifier:
 
     async def start(self) -> None:
         """Begin to tell, beside everything else. A channel that is no more is forgotten."""
-        known = [teller.channel.name for teller in self._tellers]
-        with contextlib.suppress(sqlite3.Error, StoreError):
-            gone = sorted(self._outbox.targets() - set(known))
-            if gone:
-                await self._store.keep_notified([statements.forget_notified(name) for name in gone])
+        with contextlib.suppress(StoreError):
+            await self._store.keep_notified([statements.forget_notified([teller.channel.name for teller in self._tellers])])
         self._tasks = [asyncio.create_task(self._run(teller), name=f"notify {teller.channel.name}") for teller in self._tellers]
 
     async def finish(self, *, seconds: float) -> None:
@@ -219,6 +232,10 @@ class Notifier:
         """Keep one channel told until the end: whatever goes wrong is tried again later."""
         while True:
             last = self._ending.is_set()
+            if last:
+                if teller.silent_seconds > _PACE_SECONDS:
+                    return
+                await asyncio.sleep(teller.silent_seconds)
             try:
                 wait = await teller.round()
             except (_HangsError, sqlite3.Error, StoreError) as error:

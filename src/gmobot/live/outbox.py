@@ -20,6 +20,7 @@ from gmobot.ops.digest import News, TellerState
 from gmobot.ops.notices import TABLE, notice
 
 _AT_ONCE: Final = 500
+_BUSY_SECONDS: Final = 1.0
 _EVENTS: Final = ", ".join(f"'{name}'" for name in TABLE)
 _NEWS = f"SELECT seq, ts_ns, event, fields FROM audit WHERE seq > ? AND seq <= ? AND event IN ({_EVENTS}) ORDER BY seq LIMIT ?"  # noqa: S608
 _LAST = "SELECT seq FROM sqlite_sequence WHERE name = 'audit'"
@@ -71,11 +72,6 @@ class Outbox:
             day = db.execute("SELECT MAX(day) FROM days").fetchone()[0]
         return None if first is None else TellerState(seq=first - 1, held_seq=first - 1, day=day)
 
-    def targets(self) -> set[str]:
-        """Return the channels that were told something once."""
-        with closing(self._open()) as db:
-            return {row[0] for row in db.execute("SELECT target FROM notified")}
-
     def pile(self, state: TellerState) -> Pile:
         """Return what a channel has not been told of, up to a number of events."""
         with closing(self._open()) as db:
@@ -88,7 +84,7 @@ class Outbox:
         return Pile(last, _worded(rows), _worded(held), days)
 
     def _open(self) -> sqlite3.Connection:
-        return sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None)
+        return sqlite3.connect(f"file:{self._path}?mode=ro", uri=True, isolation_level=None, timeout=_BUSY_SECONDS)
 
 
 def _worded(rows: list[tuple[int, int, str, str]]) -> list[News]:

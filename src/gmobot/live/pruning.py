@@ -86,7 +86,8 @@ class Pruner:
         Raises:
             sqlite3.Error: It cannot be written.
         """
-        untold = f"seq > (SELECT MIN(seq) FROM notified) AND event IN ({_TOLD_OF}) AND ts_ns > (SELECT ts_ns FROM audit ORDER BY seq DESC LIMIT 1) - :kept"
+        newest = "SELECT ts_ns FROM audit ORDER BY seq DESC LIMIT 1"
+        untold = f"seq > (SELECT MIN(seq) FROM notified) AND event IN ({_TOLD_OF}) AND ts_ns > ({newest}) - :kept"  # noqa: S608  # ours
         told = f"SELECT seq FROM audit WHERE seq <= :last AND ({untold}) IS NOT TRUE ORDER BY seq LIMIT :most"  # noqa: S608  # ours
         past = dict(self._past)
         with db:

@@ -98,9 +98,9 @@ def write_notified(target: str, seq: int, state: str) -> Statement:
     return "INSERT OR REPLACE INTO notified VALUES (?, ?, ?)", (target, seq, state)
 
 
-def forget_notified(target: str) -> Statement:
-    """A channel is no more; if it comes back, it begins anew."""
-    return "DELETE FROM notified WHERE target = ?", (target,)
+def forget_notified(known: Sequence[str]) -> Statement:
+    """Forget the channels that are no more; one that comes back begins anew."""
+    return f"DELETE FROM notified WHERE target NOT IN ({', '.join('?' * len(known))})", tuple(known)  # noqa: S608  # only question marks
 
 
 def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Statement]:

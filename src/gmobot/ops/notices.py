@@ -218,7 +218,8 @@ def _error(fields: Fields) -> Notice:
     seconds = fields.get("seconds")
     lasting = Said(f" / {cause.ja}（{seconds} 秒）", f" / {cause.en} ({seconds} s)") if seconds is not None else Said("", "")
     text = Said(f"{symbol}{why.ja}{lasting.ja}{more}", f"{symbol}{why.en}{lasting.en}{more}")
-    return Notice(_ERRORS.get(code, WARNING), f"error:{code}:{symbol}", text, _LONG)
+    lasts = code == "state_unwritable"
+    return Notice(_ERRORS.get(code, WARNING), f"error:{code}:{symbol}", text, _SHORT if lasts else _LONG, is_state=lasts)
 
 
 TABLE: Final[Mapping[str, Callable[[Fields], Notice | None]]] = {
