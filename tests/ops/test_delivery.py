@@ -12,7 +12,7 @@ import pytest
 from tests.ops.webhooks import TOKEN, WebhookServer
 
 from gmobot.ops import discord
-from gmobot.ops.delivery import AppriseChannel, Delivery, DiscordChannel, channels, send_all
+from gmobot.ops.delivery import AppriseChannel, Channel, Delivery, DiscordChannel, channels, send_all
 from gmobot.ops.discord import delivery_of, webhook
 from gmobot.ops.notices import Severity
 from gmobot.secrets import FoundSecret, Secret, SecretName
@@ -123,7 +123,7 @@ def test_sending_everywhere_waits_for_the_slowest_and_no_longer(server: WebhookS
     silent.silent = True
     try:
         started = time.monotonic()
-        to = [DiscordChannel(server.url), AppriseChannel("json", silent.base.replace("http", "json") + "/x")]
+        to: list[Channel] = [DiscordChannel(server.url), AppriseChannel("json", silent.base.replace("http", "json") + "/x")]
         results = send_all(to, "x", Severity.INFO, seconds=1.0)
         assert results == {"discord": Delivery(), "json": Delivery("timeout")}
         assert time.monotonic() - started < 2

@@ -105,8 +105,8 @@ MONITOR: Final[Mapping[str, Said]] = {
 }
 RISK: Final[Mapping[str, Said]] = {
     "ok": Said("リスク状態は正常です", "risk is within its limits"),
-    "degraded": Said("リスク制限により決済のみ行います", "a limit is passed: exits only"),
-    "abort": Said("リスク制限により取引を中止しました", "a limit is passed: trading aborted"),
+    "degraded": Said("リスク制限により決済のみ行います", "a limit is passed, exits only"),
+    "abort": Said("リスク制限により取引を中止しました", "a limit is passed, trading aborted"),
 }
 
 
