@@ -129,7 +129,7 @@ async def test_a_message_whose_cursor_was_not_kept_comes_again_and_none_is_lost(
 ) -> None:
     first = Life(tmp_path, DiscordChannel(server.url))
     await first.begin()
-    await until(lambda: first.cursors() != {})
+    await until(lambda: first.notifier.results()["discord"].status == "sent")
 
     async def never(batch: Batch, events: Sequence[Event] = ()) -> None:
         await asyncio.get_running_loop().create_future()
@@ -142,6 +142,21 @@ async def test_a_message_whose_cursor_was_not_kept_comes_again_and_none_is_lost(
     await second.begin()
     await until(lambda: sum("wallet_drift" in text for text in server.texts) == 2)
     await second.end()
+
+
+async def test_a_run_that_died_before_anything_arrived_is_told_by_the_next(tmp_path: Path, server: WebhookServer) -> None:
+    server.status = 500
+    first = Life(tmp_path, DiscordChannel(server.url))
+    await first.begin()
+    await until(lambda: len(server.paths) == 2)
+    first.die()
+    server.status = 204
+    second = Life(tmp_path, DiscordChannel(server.url), run_id="r2")
+    await second.begin()
+    await until(lambda: second.notifier.results()["discord"].status == "sent")
+    await second.end()
+    assert server.texts[-1].count("started") == 1
+    assert second.cursors() != {}
 
 
 async def test_too_many_requests_are_answered_with_the_wait_that_was_asked_for(tmp_path: Path, server: WebhookServer) -> None:

@@ -107,9 +107,20 @@ def test_what_repeats_is_told_first_and_last() -> None:
         assert reader.hears(news(f"e{number}", key="e", hold=60, at_ns=at(12, 0) + number * NS_PER_SECOND), now_ns=at(12, 0)) is None
     assert reader.hears(news("other", key="o", hold=60)) == "🟢 01/05 12:00:00 other"
     assert reader.hears(now_ns=at(12, 1)) == "🟢 01/05 12:00:04 e4 (and 2 more like it)"
-    assert reader.hears(now_ns=at(12, 2)) is None
+    assert reader.hears(now_ns=at(12, 3)) is None
     assert reader.state.folds == {}
-    assert reader.hears(news("e5", key="e", hold=60, at_ns=at(12, 3)), now_ns=at(12, 3)) == "🟢 01/05 12:03:00 e5"
+    assert reader.hears(news("e5", key="e", hold=60, at_ns=at(12, 4)), now_ns=at(12, 4)) == "🟢 01/05 12:04:00 e5"
+
+
+def test_what_goes_on_and_on_is_told_ever_more_rarely_and_once_an_hour_at_last() -> None:
+    reader, told = Reader(), []
+    for second in range(0, 86_400, 10):
+        now = NOON + second * NS_PER_SECOND
+        if reader.hears(news(f"at {second}", key="e", hold=60, at_ns=now), now_ns=now) is not None:
+            told.append(second)
+    gaps = [after - before for before, after in zip(told, told[1:], strict=False)]
+    assert gaps[:7] == [60, 120, 240, 480, 960, 1_920, 3_600]
+    assert set(gaps[6:]) == {3_600}
 
 
 def test_a_state_that_swings_is_told_as_it_stays_and_not_when_it_comes_back() -> None:

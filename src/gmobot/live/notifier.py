@@ -89,9 +89,12 @@ class Teller:
             return min(self.silent_seconds, _POLL_SECONDS)
         state = self._state
         if state is None:
-            state = self._state = self._kept = await self._do(lambda: self._outbox.state(self.channel.name))
+            state = await self._do(lambda: self._outbox.state(self.channel.name))
             if state is None:
                 return _POLL_SECONDS
+            # A run that dies before anything arrived has begun to tell all the same.
+            await self._keep(state, [])
+            self._state = state
         message = await self._do(lambda: self._compose(state))
         if message.text is None:
             await self._pass_over(message.state)
@@ -235,7 +238,9 @@ class Notifier:
             if last:
                 if teller.silent_seconds > _PACE_SECONDS:
                     return
-                await asyncio.sleep(teller.silent_seconds)
+                while teller.silent_seconds > 0:
+                    # A sleep may end a little early.
+                    await asyncio.sleep(teller.silent_seconds + 0.001)
             try:
                 wait = await teller.round()
             except (_HangsError, sqlite3.Error, StoreError) as error:

@@ -24,6 +24,7 @@ from gmobot.ops.words import Language, Said
 MOST_LINES: Final = 15
 MOST_CHARACTERS: Final = 1_900
 """Discord takes 2,000."""
+_LONGEST_HOLD_NS: Final = 3_600 * NS_PER_SECOND
 _MARKS: Final = {Severity.INFO: "🟢", Severity.WARNING: "🟠", Severity.CRITICAL: "🔴"}
 _AGAIN: Final = Said("（同じ知らせがほかに {} 件）", " (and {} more like it)")
 _REST: Final = Said("…ほか {} 件は監査ログを見てください", "…and {} more: see the audit log")
@@ -184,7 +185,7 @@ class Composer:
         """Take note of a notice. Returns whether it is told at once."""
         notice, text = item.notice, item.notice.in_(self._manner.language)
         former = folds.get(notice.key)
-        if former is not None and item.at_ns < former.until_ns and notice.hold_seconds:
+        if former is not None and notice.hold_seconds and (former.waits is not None or item.at_ns < former.until_ns):
             folds[notice.key] = msgspec.structs.replace(
                 former, waits=text, at_ns=item.at_ns, severity=int(notice.severity), count=former.count + 1
             )
@@ -204,7 +205,9 @@ class Composer:
                 if not fold.is_state:
                     del folds[key]
                 continue
-            folds[key] = Fold(told=fold.waits, until_ns=now_ns + fold.hold_ns, hold_ns=fold.hold_ns, is_state=fold.is_state)
+            # What goes on and on is told ever more rarely; how something now is, never late.
+            hold_ns = fold.hold_ns if fold.is_state else min(2 * fold.hold_ns, _LONGEST_HOLD_NS)
+            folds[key] = Fold(told=fold.waits, until_ns=now_ns + hold_ns, hold_ns=hold_ns, is_state=fold.is_state)
             if not fold.is_state or fold.waits != fold.told:
                 lines.append(self._written(fold.at_ns, Severity(fold.severity), fold.waits + self._more(fold.count)))
         return lines

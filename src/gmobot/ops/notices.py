@@ -100,12 +100,12 @@ def _order(fields: Fields) -> Said:
 
 def _run_started(fields: Fields) -> Notice:
     how = f"{fields['mode']}{fields.behind('environment')}{fields.behind('source')}"
-    return Notice(INFO, "run_started", Said(f"起動しました（{how}）", f"started ({how})"), _LONG)
+    return Notice(INFO, "run_started", Said(f"起動しました（{how}）", f"started ({how})"), _SHORT)
 
 
 def _run_stopped(fields: Fields) -> Notice:
     why = reason(fields["reason"])
-    return Notice(INFO, "run_stopped", Said(f"停止しました: {why.ja}", f"stopped: {why.en}"), _LONG)
+    return Notice(INFO, "run_stopped", Said(f"停止しました: {why.ja}", f"stopped: {why.en}"), _SHORT)
 
 
 def _config_loaded(fields: Fields) -> Notice | None:
