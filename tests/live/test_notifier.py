@@ -148,6 +148,7 @@ async def test_a_run_that_died_before_anything_arrived_is_told_by_the_next(tmp_p
     server.status = 500
     first = Life(tmp_path, DiscordChannel(server.url))
     await first.begin()
+    await first.store.emit([ALARM])
     await until(lambda: len(server.paths) == 2)
     first.die()
     server.status = 204
@@ -155,8 +156,7 @@ async def test_a_run_that_died_before_anything_arrived_is_told_by_the_next(tmp_p
     await second.begin()
     await until(lambda: second.notifier.results()["discord"].status == "sent")
     await second.end()
-    assert server.texts[-1].count("started") == 1
-    assert second.cursors() != {}
+    assert "wallet_drift" in server.texts[-1]
 
 
 async def test_too_many_requests_are_answered_with_the_wait_that_was_asked_for(tmp_path: Path, server: WebhookServer) -> None:
@@ -181,7 +181,7 @@ async def test_failures_are_tried_again_ever_more_slowly_and_on_record_once(tmp_
     await life.begin()
     await until(lambda: len(server.paths) >= 5)
     gaps = [after - before for before, after in zip(server.at, server.at[1:], strict=False)]
-    assert gaps[3] > 3 * gaps[0]
+    assert all(gap >= 0.02 * 2**number for number, gap in enumerate(gaps[:4]))
     assert life.results() == [{"target": "discord", "outcome": "failed", "reason": "http_500"}]
     server.status = 204
     await until(lambda: life.notifier.results()["discord"].status == "sent")

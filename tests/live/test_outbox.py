@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from decimal import Decimal
@@ -98,6 +99,18 @@ async def test_the_figures_of_days_are_the_ledgers_to_the_unit(bench: Bench) -> 
     assert uyen(told.fees_jpy) + uyen(today.fees_jpy) == ledger.fees_uyen == 10 * YEN
     assert (today.fills, today.trades, today.positions) == (1, 1, {})
     assert bench.account.state.day == today.day + 1
+    await bench.close()
+
+
+async def test_a_day_is_that_of_every_symbol_also_of_one_that_is_traded_no_more(bench: Bench) -> None:
+    await bench.open()
+    with closing(sqlite3.connect(bench.directory / "state" / "gmobot.db", isolation_level=None)) as db:
+        for number, symbol in enumerate(("BTC", "ETH"), start=1):
+            ledger = json.dumps({"realized_uyen": 5 * number * YEN, "fees_uyen": number * YEN, "closed_trades": 10 * number})
+            db.execute("INSERT INTO ledgers VALUES (?, ?)", (symbol, ledger))
+    await bench.store.close_day(ClosedDay(day=7, closed_ns=1, equity_uyen=5, profit_uyen=2, drawdown=0.1, positions={}), {})
+    (told,) = outbox(bench).pile(state()).days
+    assert (told.realized_jpy, told.fees_jpy, told.trades) == ("15", "3", 30)
     await bench.close()
 
 

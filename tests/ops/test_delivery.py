@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import socket
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -78,6 +79,27 @@ def test_a_server_that_accepts_and_never_answers_is_a_timeout(server: WebhookSer
     started = time.monotonic()
     assert send(server) == Delivery("timeout")
     assert time.monotonic() - started < 3
+
+
+def test_a_body_that_never_ends_is_not_waited_for() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            talk, _ = listener.accept()
+            with talk:
+                talk.recv(65_536)
+                talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n{")
+                over.wait(20)
+
+        over = threading.Event()
+        thread = threading.Thread(target=answer)
+        thread.start()
+        started = time.monotonic()
+        delivery = DiscordChannel(f"http://127.0.0.1:{listener.getsockname()[1]}/api/webhooks/1/{TOKEN}").send("x", Severity.INFO)
+        over.set()
+        thread.join()
+    assert delivery == Delivery()
+    assert time.monotonic() - started < 4
 
 
 def test_a_refused_connection_is_a_network_error() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from datetime import datetime
 
 import msgspec
@@ -118,7 +119,7 @@ def test_what_goes_on_and_on_is_told_ever_more_rarely_and_once_an_hour_at_last()
         now = NOON + second * NS_PER_SECOND
         if reader.hears(news(f"at {second}", key="e", hold=60, at_ns=now), now_ns=now) is not None:
             told.append(second)
-    gaps = [after - before for before, after in zip(told, told[1:], strict=False)]
+    gaps = [after - before for before, after in itertools.pairwise(told)]
     assert gaps[:7] == [60, 120, 240, 480, 960, 1_920, 3_600]
     assert set(gaps[6:]) == {3_600}
 

@@ -53,11 +53,11 @@ def run_daemon(path: Path, *, debug: bool) -> int:
     """
     try:
         loaded = load(path)
-    except ConfigError as error:
+        secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
+    except (ConfigError, OSError) as error:
         tell_failure(None, str(error))
         raise
     config = loaded.config
-    secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
     _make_directories(config)
     logs.configure(
         config.paths.logs,
