@@ -107,6 +107,13 @@ def test_nothing_is_exported_that_the_contract_does_not_know() -> None:
     assert foreign == set(CONTRACT)
 
 
+def test_what_nobody_counts_is_asked_for_when_it_is_shown() -> None:
+    telemetry, ages = new(), iter([0.5, 7.0])
+    telemetry.ask = lambda: telemetry.stream("public", next(ages), {})
+    name = ("gmobot_stream_message_age_seconds", (("stream", "public"),))
+    assert [samples(telemetry)[name], samples(telemetry)[name]] == [0.5, 7.0]
+
+
 def test_process_metrics_are_there() -> None:
     assert "process_resident_memory_bytes" in text(new())
 
