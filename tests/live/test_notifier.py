@@ -225,8 +225,6 @@ async def test_one_channel_that_hangs_delays_no_other_and_no_turn_of_the_loop(tm
             await asyncio.sleep(0.005)
             worst = max(worst, time.monotonic() - before - 0.005)
 
-    # What is only imported once must not count.
-    AppriseChannel("json", server.base.replace("http", "json") + "/x").send("warm up", Severity.INFO)
     turns = asyncio.create_task(turn())
     await life.begin()
     for _ in range(3):

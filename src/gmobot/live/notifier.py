@@ -238,9 +238,8 @@ class Notifier:
             if last:
                 if teller.silent_seconds > _PACE_SECONDS:
                     return
-                while teller.silent_seconds > 0:
-                    # A sleep may end a little early.
-                    await asyncio.sleep(teller.silent_seconds + 0.001)
+                # A sleep may end a little early.
+                await asyncio.sleep(teller.silent_seconds + 0.01)
             try:
                 wait = await teller.round()
             except (_HangsError, sqlite3.Error, StoreError) as error:

@@ -10,9 +10,11 @@ import queue
 import threading
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
+
+import structlog
 
 from gmobot.ops.notices import Severity
 from gmobot.secrets import FoundSecret, SecretName
@@ -23,6 +25,7 @@ MOST_CHANNELS: Final = 8
 _APPRISE_TYPES: Final = {Severity.INFO: "info", Severity.WARNING: "warning", Severity.CRITICAL: "failure"}
 _TALKATIVE: Final = ("apprise", "urllib3", "requests", "requests_oauthlib")
 """Loggers that may show a URL."""
+log = structlog.get_logger("gmobot.notify")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +67,9 @@ class DiscordChannel:
     name = DISCORD
 
     def __init__(self, url: str) -> None:
-        self._url = url
-        self._webhook: Any = None
+        self._webhook = _made(lambda: _webhook(url))
 
     def send(self, text: str, severity: Severity) -> Delivery:
-        from gmobot.ops.discord import webhook
-
-        if self._webhook is None:
-            self._webhook = webhook(self._url)
         if self._webhook is None:
             return Delivery(reason="invalid_url", for_good=True)
         self._webhook.delivery = Delivery(reason="not_accepted")
@@ -85,14 +83,9 @@ class AppriseChannel:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self._url = url
-        self._service: Any = None
+        self._service = _made(lambda: _service(url))
 
     def send(self, text: str, severity: Severity) -> Delivery:
-        from apprise import Apprise
-
-        if self._service is None:
-            self._service = Apprise.instantiate(self._url, suppress_exceptions=True)
         if self._service is None:
             return Delivery(reason="invalid_url", for_good=True)
         try:
@@ -100,6 +93,27 @@ class AppriseChannel:
         except Exception as error:  # noqa: BLE001  # any of a hundred services' code: none of it may end anything of ours
             return Delivery(reason=type(error).__name__)
         return Delivery() if sent else Delivery(reason="not_accepted")
+
+
+def _made(make: Callable[[], Any]) -> Any:  # noqa: ANN401
+    """Make a service now: to load Apprise later would hold up the loop for a moment while there is something to trade."""
+    try:
+        return make()
+    except Exception as error:  # noqa: BLE001  # as above; its text may hold the address
+        log.error("a channel cannot be used", error=type(error).__name__)
+        return None
+
+
+def _webhook(url: str) -> Any:  # noqa: ANN401
+    from gmobot.ops.discord import webhook
+
+    return webhook(url)
+
+
+def _service(url: str) -> Any:  # noqa: ANN401
+    from apprise import Apprise
+
+    return Apprise.instantiate(url, suppress_exceptions=True)
 
 
 def channels(secrets: Mapping[SecretName, FoundSecret]) -> list[Channel]:
