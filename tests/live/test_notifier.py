@@ -212,7 +212,10 @@ async def test_a_message_that_is_not_taken_is_let_go_so_that_the_next_one_arrive
     await life.end()
 
 
-async def test_one_channel_that_hangs_delays_no_other_and_no_turn_of_the_loop(tmp_path: Path, server: WebhookServer) -> None:
+async def test_one_channel_that_hangs_delays_no_other_and_no_turn_of_the_loop(
+    tmp_path: Path, server: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(discord, "_REPLY_SECONDS", 2.0)
     silent = WebhookServer()
     silent.silent = True
     life = Life(tmp_path, DiscordChannel(silent.url), AppriseChannel("json", server.base.replace("http", "json") + "/x"))
@@ -227,18 +230,18 @@ async def test_one_channel_that_hangs_delays_no_other_and_no_turn_of_the_loop(tm
 
     turns = asyncio.create_task(turn())
     await life.begin()
-    for _ in range(3):
-        await life.store.emit([ALARM])
-        await asyncio.sleep(0.2)
-    assert sum("wallet_drift" in text for text in server.texts) >= 1
-    assert life.notifier.results()["discord"].reason == "timeout"
+    await life.store.emit([ALARM])
+    await until(lambda: any("wallet_drift" in text for text in server.texts))
+    assert life.notifier.results()["discord"].reason == "pending", "it still hangs"
+    await until(lambda: life.notifier.results()["discord"].reason == "timeout")
+    await until(lambda: len(silent.paths) == 2)
     turning = False
     await turns
     started = time.monotonic()
     await life.end(seconds=0.3)
-    assert time.monotonic() - started < 1.0, "the end waits no longer than it may"
+    assert time.monotonic() - started < 1.5, "the end waits no longer than it may"
     silent.close()
-    assert worst < 0.2
+    assert worst < 1.0
 
 
 async def test_a_call_that_hangs_for_good_is_waited_for_and_not_doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -257,8 +260,9 @@ async def test_a_call_that_hangs_for_good_is_waited_for_and_not_doubled(tmp_path
     life = Life(tmp_path, channel)
     await life.begin()
     await until(lambda: life.notifier.results()["hanging"].reason == "timeout")
-    await asyncio.sleep(0.4)
+    await asyncio.sleep(0.6)
     assert channel.calls == 1
+    assert life.notifier._tellers[0]._worker._calls.qsize() == 0, "nothing piles up behind it"
     await life.end(seconds=0.1)
 
 
