@@ -28,6 +28,7 @@ from gmobot.ops.delivery import AppriseChannel, Channel, Delivery, DiscordChanne
 from gmobot.ops.digest import Manner, QuietHours
 from gmobot.ops.notices import Severity
 from gmobot.ops.telemetry import Telemetry
+from gmobot.secrets import Secret
 
 ALARM = Event("error", {"reason": "wallet_drift_exceeded", "detail": "look"})
 
@@ -198,6 +199,23 @@ async def test_a_webhook_that_is_no_more_is_tried_rarely(tmp_path: Path, server:
     assert server.at[1] - server.at[0] >= 0.2
     assert (life.notifier.results()["discord"].status, life.notifier.results()["discord"].reason) == ("failed", reason)
     await life.end(seconds=0.1)
+
+
+async def test_a_webhook_that_was_replaced_is_told_at_once_from_where_the_old_one_had_come_to(
+    tmp_path: Path, server: WebhookServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_REFUSED_SECONDS", 60.0)
+    gone = WebhookServer()
+    gone.status = 404
+    life = Life(tmp_path, DiscordChannel(gone.url))
+    await life.begin()
+    await until(lambda: life.notifier.results()["discord"].reason == "webhook_not_found")
+    life.notifier.use_webhook(Secret(server.url))
+    await until(lambda: life.notifier.results()["discord"].status == "sent")
+    assert "started" in server.texts[0]
+    assert len(gone.paths) == 1
+    await life.end()
+    gone.close()
 
 
 async def test_a_message_that_is_not_taken_is_let_go_so_that_the_next_one_arrives(tmp_path: Path, server: WebhookServer) -> None:

@@ -34,6 +34,9 @@ DEFAULT_CONFIG = Path("configs/default.yaml")
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG, debug: DebugOption = False) -> None:  # noqa: FBT002  # Typer's way
     """Run the daemon."""
+    from gmobot.cli.hangup import put_off
+
+    put_off()
     from gmobot.cli.run import run_daemon
 
     raise typer.Exit(run_daemon(config, debug=debug))
@@ -242,12 +245,13 @@ def audit_verify(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 def audit_tail(
     config: ConfigOption = DEFAULT_CONFIG,
     count: CountOption = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with every further event, until Ctrl-C.")] = False,  # noqa: FBT002
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Show the newest events."""
     from gmobot.cli.audit import show_tail
 
-    show_tail(config, count, as_json=as_json)
+    show_tail(config, count, as_json=as_json, follow=follow)
 
 
 @audit_app.command("search")

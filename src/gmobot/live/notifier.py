@@ -24,10 +24,11 @@ from gmobot.live.records import Event
 from gmobot.live.store import Store
 from gmobot.live.workers import ThreadWorker
 from gmobot.ops.artifacts import Notification
-from gmobot.ops.delivery import DISCORD, Channel, Delivery
+from gmobot.ops.delivery import DISCORD, Channel, Delivery, DiscordChannel
 from gmobot.ops.digest import Composer, Manner, Message, News, TellerState
 from gmobot.ops.notices import notice
 from gmobot.ops.telemetry import Telemetry
+from gmobot.secrets import Secret
 
 T = TypeVar("T")
 _POLL_SECONDS: Final = 1.0
@@ -105,6 +106,10 @@ class Teller:
         else:
             await self._failed(message, delivery)
         return _POLL_SECONDS
+
+    def hurry(self) -> None:
+        """Something changed: wait for nothing that was wrong before."""
+        self._silent_until, self._failures = float("-inf"), 0
 
     def close(self) -> None:
         """Let the thread go; one that hangs ends with the process."""
@@ -213,6 +218,13 @@ class Notifier:
         """Return what became of the last message of each channel."""
         nothing = {DISCORD: Notification(status="disabled", reason="DISCORD_WEBHOOK_URL is not set")}
         return nothing | {teller.channel.name: teller.result for teller in self._tellers}
+
+    def use_webhook(self, url: Secret) -> None:
+        """The Discord webhook was replaced: tell the new one, where the old one has come to."""
+        for teller in self._tellers:
+            if isinstance(teller.channel, DiscordChannel):
+                teller.channel.use(url.reveal().decode(errors="replace"))
+                teller.hurry()
 
     async def start(self) -> None:
         """Begin to tell, beside everything else. A channel that is no more is forgotten."""

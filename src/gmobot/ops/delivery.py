@@ -69,12 +69,17 @@ class DiscordChannel:
     def __init__(self, url: str) -> None:
         self._webhook = _made(lambda: _webhook(url))
 
+    def use(self, url: str) -> None:
+        """Send to another webhook from the next message on."""
+        self._webhook = _made(lambda: _webhook(url))
+
     def send(self, text: str, severity: Severity) -> Delivery:
-        if self._webhook is None:
+        webhook = self._webhook
+        if webhook is None:
             return Delivery(reason="invalid_url", for_good=True)
-        self._webhook.delivery = Delivery(reason="not_accepted")
-        self._webhook.notify(body=text, notify_type=_type(severity))
-        found: Delivery = self._webhook.delivery
+        webhook.delivery = Delivery(reason="not_accepted")
+        webhook.notify(body=text, notify_type=_type(severity))
+        found: Delivery = webhook.delivery
         return found
 
 
