@@ -133,6 +133,11 @@ def test_monitor_status_is_there_from_the_first_scrape() -> None:
     assert found["run_loop_failures_total", ()] == 0
 
 
+@pytest.mark.parametrize("name", [name for name, (kind, labels) in CONTRACT.items() if kind == "gauge" and not labels])
+def test_what_nobody_could_tell_yet_is_absent(name: str) -> None:
+    assert not [found for found, _ in samples(new()) if found == name]
+
+
 def test_a_status_that_nobody_knows_is_refused() -> None:
     with pytest.raises(ValueError, match="'broken' is none of active, reconnecting, degraded"):
         new().monitor_status("broken")
