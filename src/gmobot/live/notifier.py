@@ -36,8 +36,8 @@ _PACE_SECONDS: Final = 2.0
 """Between two messages: Discord takes thirty a minute."""
 _RETRY_SECONDS: Final = 5.0
 _LONGEST_RETRY_SECONDS: Final = 300.0
-_REFUSED_SECONDS: Final = 900.0
-"""Until a channel that refuses for good is tried again: somebody may have mended it."""
+_REFUSED_SECONDS: Final = 600.0
+"""Until a channel that refuses for good is tried again: somebody may have mended it. The alert looks back fifteen minutes."""
 _DEADLINE_SECONDS: Final = 20.0
 _UNFIT_TRIES: Final = 3
 """After so many a message that is not taken is let go, or nothing behind it would ever arrive."""
