@@ -43,22 +43,8 @@ class Document:
         return str(self.path.relative_to(ROOT)) if self.path.is_relative_to(ROOT) else self.path.name
 
     def commands(self) -> list[tuple[Block, str, int]]:
-        """Return every command of every shell block, with the line it stands in; continued lines are one."""
-        found = []
-        for block in self.blocks:
-            if block.language not in SHELL:
-                continue
-            waiting, begun = "", 0
-            for number, line in enumerate(block.text.splitlines(), start=block.line + 1):
-                begun = begun or number
-                waiting += line.removeprefix("$ ")
-                if waiting.endswith("\\"):
-                    waiting = waiting[:-1] + " "
-                    continue
-                if waiting.strip() and not waiting.lstrip().startswith("#"):
-                    found.append((block, waiting.strip(), begun))
-                waiting, begun = "", 0
-        return found
+        """Return every command of every shell block, with the line it begins in; continued lines are one, here-documents none."""
+        return [(block, *row) for block in self.blocks if block.language in SHELL for row in _commands(block)]
 
 
 def documents() -> list[Path]:
@@ -72,6 +58,23 @@ def documents() -> list[Path]:
 def slug(heading: str) -> str:
     """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
+
+
+def _commands(block: Block) -> Iterator[tuple[str, int]]:
+    waiting, begun, until = "", 0, ""
+    for number, line in enumerate(block.text.splitlines(), start=block.line + 1):
+        if until:
+            until = "" if line.strip() == until else until
+            continue
+        begun = begun or number
+        waiting += line.removeprefix("$ ")
+        if waiting.endswith("\\"):
+            waiting = waiting[:-1] + " "
+            continue
+        if waiting.strip() and not waiting.lstrip().startswith("#"):
+            yield waiting.strip(), begun
+        here = re.search(r"<<-?\s*['\"]?(\w+)", waiting)
+        waiting, begun, until = "", 0, here[1] if here else ""
 
 
 def _line(token: Token) -> int:

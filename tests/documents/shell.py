@@ -105,6 +105,8 @@ def _without_redirections(words: list[str]) -> tuple[list[str], set[str]]:
     for word in rest:
         if word in (">", ">>", "2>", "&>", ">&"):
             made.add(next(rest, ""))
+        elif word == "<<":
+            next(rest, "")
         elif word != "<":
             kept.append(word)
     return kept, made

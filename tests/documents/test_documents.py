@@ -173,6 +173,7 @@ def test_a_document_tells_the_truth(path: Path) -> None:
         ("```bash\ngmobot state restore var/state/backups/….db\n```", "looks like a placeholder"),
         ("```bash\nflap --hard\n```", "a program this test knows nothing of"),
         ("```bash\ngmobot status && gmobot fly\n```", "gmobot fly"),
+        ("```bash\ncat > x <<'X'\nflap\nX\ngmobot fly\n```", "line 5: gmobot fly"),
         ("```bash\nif true; then echo x\n```", "bash -n"),
         ("```yaml\na: [\n```", "is not yaml"),
         ("```json\n{\n```", "is not json"),
@@ -202,6 +203,7 @@ def test_what_is_true_is_not_complained_of() -> None:
         "```bash\n# a comment … \nSMOKE_REPEAT_COUNT=3 bash scripts/smoke_live_daemon.sh\n"
         "git checkout <stable_commit> -- configs docker-compose.yml scripts\n"
         "docker-compose run --rm --no-deps bot \\\n    gmobot state restore <PATH>\n"
+        "cat > secrets/gmo_api_key <<'KEY'\nfly away\nKEY\n"
         "printf '%s' '<GMO_API_KEY>' > secrets/gmo_api_key\ngmobot explain <ORDER_ID> | grep fill\n```\n"
     )
     assert not list(wrong(Document(ROOT / "docs" / "sample.md", text)))
