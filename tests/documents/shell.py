@@ -95,8 +95,7 @@ def _simple(words: list[str]) -> Iterator[str]:
         yield f"{program}: a program this test knows nothing of"
     if handler is not None:
         yield from handler(arguments)
-    last_is_made = program == "cp"
-    for word in arguments[:-1] if last_is_made else arguments:
+    for word in words[:-1] if program == "cp" else words:
         yield from _path(word, made)
 
 
@@ -237,6 +236,7 @@ _PROGRAMS: dict[str, Callable[[list[str]], Iterator[str]]] = {
     "docker-compose": _compose,
     "curl": _curl,
     "kubectl": _kubectl,
+    ".ci/with_docker.sh": lambda arguments: _simple(arguments),
     "cp": lambda _: iter(()),
     "pre-commit": lambda _: iter(()),
 }
