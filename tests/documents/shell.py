@@ -236,7 +236,7 @@ _PROGRAMS: dict[str, Callable[[list[str]], Iterator[str]]] = {
     "docker-compose": _compose,
     "curl": _curl,
     "kubectl": _kubectl,
-    ".ci/with_docker.sh": lambda arguments: _simple(arguments),
+    ".ci/with_docker.sh": _simple,
     "cp": lambda _: iter(()),
     "pre-commit": lambda _: iter(()),
 }
