@@ -140,6 +140,7 @@ TABLE: tuple[Row, ...] = (
     DOCTOR,
     up(),
     gmobot("audit search --event decision", says=("decision",), retried=True),
+    gmobot("audit search --event order_intent"),
     up(),
     gmobot("resume --acknowledge", says=("resume: done",)),
     gmobot("status", then=Then.SENDS_ORDERS),
