@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-import pty
 import re
-import select
 import shlex
 import shutil
 import signal
@@ -25,6 +23,7 @@ from tests.documents.shell import PLACEHOLDER
 from tests.e2e.monitoring_images import stand_ins
 from tests.e2e.operations import START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
+from tests.e2e.terminal import type_in
 
 from gmobot.live import schema
 from gmobot.ops.artifacts import COMPLETE, PROGRESS
@@ -150,23 +149,8 @@ class Operator:
         return PLACEHOLDER.sub(lambda found: self.words[found[0][1:-1]], command).replace(_PORT, self.port)
 
     def type(self, command: str, seconds: float, env: dict[str, str] | None = None) -> tuple[int, str]:
-        """Give a command to a shell on a terminal; return its exit code and what it showed."""
-        master, slave = pty.openpty()
-        process = subprocess.Popen(
-            ["bash", "-c", command],
-            cwd=self.folder,
-            env=self.env | (env or {}),
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-        )
-        os.close(slave)
-        try:
-            shown = _read_until_closed(master, process, time.monotonic() + seconds)
-        finally:
-            os.close(master)
-        return process.wait(timeout=10), shown.decode(errors="replace").replace("\r\n", "\n")
+        """Give a command to a shell in the clone; return its exit code and what it showed."""
+        return type_in(command, folder=self.folder, env=self.env | (env or {}), seconds=seconds)
 
     def _run_until_told(self, command: str, row: Row) -> None:
         """A daemon in the foreground, on an emulator of its own and on folders of its own."""
@@ -318,26 +302,6 @@ class Operator:
 
     def _position(self) -> int:
         return int(self._asked("SELECT coalesce(sum(json_extract(record, '$.position')), 0) FROM ledgers"))
-
-
-def _read_until_closed(master: int, process: subprocess.Popen[bytes], deadline: float) -> bytes:
-    shown = b""
-    while True:
-        left = deadline - time.monotonic()
-        if left <= 0:
-            os.killpg(process.pid, signal.SIGKILL)
-            return shown + b"\n(ended: it took too long)"
-        if not select.select([master], [], [], min(left, 0.5))[0]:
-            if process.poll() is not None:
-                return shown
-            continue
-        try:
-            chunk = os.read(master, 65_536)
-        except OSError:  # How Linux says that nobody holds the other end any more.
-            return shown
-        if not chunk:
-            return shown
-        shown += chunk
 
 
 def _is_free(port: int) -> bool:
