@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from tests.documents.reader import ROOT, Document
-from tests.e2e.operations import ASIDE, TABLE
+from tests.e2e.operations import ASIDE, START_SECONDS, TABLE
 
 DOCUMENT = Document(ROOT / "docs" / "operations.md")
 COMMANDS = [command for _, command, _ in DOCUMENT.commands()]
@@ -70,6 +70,10 @@ def test_every_command_that_operators_know_is_there() -> None:
 def test_every_section_that_operators_know_is_there_in_its_order() -> None:
     headings = re.findall(r"^## (.*)$", DOCUMENT.text, re.MULTILINE)
     assert [heading for heading in headings if heading in SECTIONS] == list(SECTIONS)
+
+
+def test_the_document_promises_the_start_that_is_waited_for() -> None:
+    assert f"{START_SECONDS:.0f}秒以内" in DOCUMENT.text
 
 
 def test_no_command_runs_these_tests() -> None:
