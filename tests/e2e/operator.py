@@ -137,7 +137,9 @@ class Operator:
             good = (code == row.exit) if row.exit is not None else code != 0
             if good and all(text in said for text in row.says):
                 break
-            assert time.monotonic() < give_up, f"{command}: exit {code}, wanted {row.exit} and {row.says}\n{said[-6_000:]}"
+            assert time.monotonic() < give_up, (
+                f"{command}: exit {code}, wanted {row.exit} and {row.says}\n{said[:6_000]}\n[…]\n{said[-6_000:]}"
+            )
             time.sleep(0.5)
         # As printed: the command on the way back, or where a backup went.
         if found := re.search(r"(?:^|gmobot state restore )(var/state/backups/[\w.-]+\.db)", said, re.MULTILINE):
