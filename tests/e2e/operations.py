@@ -202,7 +202,7 @@ ASIDE: tuple[Row, ...] = (
     gmobot("pause", says=("pause: done",)),
     gmobot("resume", says=("resume: done",)),
     Row("curl -fsS http://127.0.0.1:9754/metrics", needs=Needs.UP, says=("run_loop_total", 'monitor_status{status="active"}')),
-    gmobot("audit tail", says=("decision",)),
+    gmobot("audit tail", says=("decision",), retried=True),
     gmobot("explain <ORDER_ID>", says=("decision",)),
     gmobot("notify test", exit=6),
     Row("docker-compose restart bot", needs=Needs.UP, seconds=90.0, then=Then.HEALTHY),

@@ -115,8 +115,8 @@ class Operator:
         """Do what a row says, and see that it holds."""
         self._make(row.needs)
         self._happen(row.before)
-        began = time.monotonic()
         command = self._worded(row.command)
+        began = time.monotonic()
         if row.ends:
             self._run_until_told(command, row)
         elif exported := re.fullmatch(r"export (\w+)=(\S+)", command):
@@ -147,7 +147,9 @@ class Operator:
 
     def _worded(self, command: str) -> str:
         if "<ORDER_ID>" in command:
-            self.words["ORDER_ID"] = str(self._asked("SELECT max(order_id) FROM intents WHERE executed_lots > 0"))
+            filled = "SELECT max(order_id) FROM intents WHERE executed_lots > 0"
+            until(lambda: self._asked(filled) is not None, "an order that filled", seconds=240.0)
+            self.words["ORDER_ID"] = str(self._asked(filled))
         return PLACEHOLDER.sub(lambda found: self.words[found[0][1:-1]], command).replace(_PORT, self.port)
 
     def type(self, command: str, seconds: float, env: dict[str, str] | None = None) -> tuple[int, str]:
