@@ -33,13 +33,14 @@ def sold(order_id: int = 7, **changes: Any) -> Order:
 
 async def test_what_turns_up_is_taken_back_and_halts(bench: Bench) -> None:
     await bench.open()
+    await bench.owning(100)
     intent = await concluded_absent(bench, **STOP)
     bench.rest.orders_there = {7: order(7, side=Side.SELL, type=OrderType.STOP, price=Decimal(STOP["price"]))}
     await bench.tracker.sweep_recent()
     await bench.tracker.claim_forced()
     assert bench.books.by_order(7) is not None
     assert await state_of(bench, intent) == "working"
-    assert [(reason, "order 7 of intent 1" in text) for reason, text in bench.alarms] == [("order_outcome_unknown", True)]
+    assert [(reason, f"order 7 of intent {intent.intent_id}" in text) for reason, text in bench.alarms] == [("order_outcome_unknown", True)]
     await bench.close()
 
 
@@ -116,10 +117,30 @@ async def test_a_second_sale_that_is_on_its_way_leaves_no_room_for_a_late_one(be
     bench.rest.orders_there, bench.rest.fills = {7: sold(executed=40, status=OrderStatus.WORKING), 8: sold(8, executed=0)}, []
     await bench.tracker.on_update(OrderUpdate(order=bench.rest.orders_there[7]))
     await bench.tracker.claim_forced()
-    assert bench.books.is_foreign(7)
     assert bench.rest.cancelled == [7], "what is left of it would sell what is not ours"
+    assert not bench.books.is_foreign(7), "it may have filled more before it was cancelled"
+    bench.rest.orders_there[7] = sold(executed=60, status=OrderStatus.CANCELLED)
+    await bench.tracker.claim_forced()
+    assert bench.books.is_foreign(7)
+    assert bench.rest.cancelled == [7]
     await bench.tracker.on_execution(fill(81, 8, side=Side.SELL))
     assert bench.books.position("BTC") == 0
+    await bench.close()
+
+
+async def test_a_late_sale_that_was_stopped_before_it_sold_too_much_is_ours(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    late = await concluded_absent(bench, **SALE)
+    await bench.acknowledged(order_id=8, **(SALE | {"lots": 70}))
+    bench.rest.orders_there = {7: sold(executed=0, status=OrderStatus.WORKING)}
+    await bench.tracker.on_update(OrderUpdate(order=bench.rest.orders_there[7]))
+    await bench.tracker.claim_forced()
+    assert (bench.rest.cancelled, bench.books.is_ours(7)) == ([7], False)
+    bench.rest.orders_there = {7: sold(executed=30, status=OrderStatus.CANCELLED)}
+    bench.rest.fills = [fill(71, 7, lots=30, side=Side.SELL)]
+    await bench.tracker.claim_forced()
+    assert (bench.books.position("BTC"), await state_of(bench, late)) == (70, "cancelled")
     await bench.close()
 
 
@@ -157,7 +178,26 @@ async def test_a_late_entry_beside_the_other_side_is_not_booked(tmp_path: Path) 
     await bench.tracker.on_update(OrderUpdate(order=late))
     await bench.tracker.claim_forced()
     assert (bench.books.position("BTC_JPY"), bench.books.is_foreign(7)) == (-5, True)
-    assert len(bench.alarms) == 1
+    assert (len(bench.alarms), bench.rest.cancelled) == (1, [])
+    await bench.close()
+
+
+async def test_a_late_entry_that_may_still_fill_beside_the_other_side_is_stopped_first(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    intent = await concluded_absent(bench, lots=5)
+    await bench.acknowledged(order_id=8, lots=5, side=Side.SELL)
+    short = {"execution_id": 81, "order_id": 8, "symbol": "BTC_JPY", "side": Side.SELL, "size": BTC_JPY.size(5), "price": Decimal(PRICE)}
+    rest = {"fee_jpy": Decimal(0), "realized_pnl_jpy": Decimal(0), "at_ns": START_NS, "position_id": 1}
+    await bench.tracker.on_execution(Execution(**short, **rest))  # type: ignore[arg-type]
+    late = order(7, symbol="BTC_JPY", size=BTC_JPY.size(5), settle=Settle.OPEN)
+    bench.rest.orders_there = {7: late}
+    await bench.tracker.on_update(OrderUpdate(order=late))
+    await bench.tracker.claim_forced()
+    assert (bench.rest.cancelled, bench.books.is_ours(7)) == ([7], False)
+    bench.rest.orders_there = {7: order(7, symbol="BTC_JPY", size=BTC_JPY.size(5), settle=Settle.OPEN, status=OrderStatus.CANCELLED)}
+    await bench.tracker.claim_forced()
+    assert (bench.books.position("BTC_JPY"), await state_of(bench, intent)) == (-5, "cancelled")
     await bench.close()
 
 

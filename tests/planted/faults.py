@@ -196,8 +196,15 @@ FAULTS = (
     Fault(
         "coins sold a second time, booked as ours when the first sale turns up",
         "src/gmobot/live/tracker.py",
-        "                    if self._fits(order, intent):\n",
-        "                    if True:\n",
+        "        if self._fits(order, intent):\n",
+        "        if True:\n",
+        ("tests/live/test_tracker_late.py",),
+    ),
+    Fault(
+        "a late order, given away before it is stopped",
+        "src/gmobot/live/tracker.py",
+        "        elif not order.status.is_final:\n            await self._alarm",
+        "        elif False:\n            await self._alarm",
         ("tests/live/test_tracker_late.py",),
     ),
     Fault(

@@ -27,8 +27,8 @@ a fill on our side by an order that no        still unknown: it may be ours
 question shows yet
 one such, once absence had been concluded     acknowledged, and halted: the exchange took
                                               longer than it was trusted to; another
-                                              hand's, where what it filled fits our
-                                              position no more
+                                              hand's, where what it filled before it
+                                              could be stopped fits our position no more
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
 a change of price was asked for, and the      amended
@@ -383,30 +383,31 @@ class OrderTracker:
         for order in await self._rest.orders(unseen[:_BATCH]):
             for intent in absent:
                 if self._looks_like(order, intent) and order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS:
-                    text = f"order {order.order_id} of intent {intent.intent_id} turned up later than venue.visibility_delay_seconds"
-                    if self._fits(order, intent):
-                        await self._alarm("order_outcome_unknown", text)
-                        await self._adopt(intent, order)
-                    else:
-                        await self._alarm("order_outcome_unknown", f"{text}, too late to be booked: it counts as another hand's")
-                        await self._disown(order)
+                    await self._take_late(intent, order)
                     return
             self._compared.add(order.order_id)
 
+    async def _take_late(self, intent: Intent, order: Order) -> None:
+        """It is ours while all that it may fill can be; otherwise it is stopped first, so that what it did is certain."""
+        text = f"order {order.order_id} of intent {intent.intent_id} turned up later than venue.visibility_delay_seconds"
+        if self._fits(order, intent):
+            await self._alarm("order_outcome_unknown", text)
+            await self._adopt(intent, order)
+        elif not order.status.is_final:
+            await self._alarm("order_outcome_unknown", f"{text} and may fill more than is ours: it is cancelled")
+            await self._rest.cancel_order(order.order_id)
+        else:
+            await self._alarm("order_outcome_unknown", f"{text}, too late to be booked: it counts as another hand's")
+            await self._give_away(order.order_id, "an order of ours that turned up too late to be booked")
+
     def _fits(self, order: Order, intent: Intent) -> bool:
-        """Whether what has filled of a late order can still be ours: what it was to do may have been done anew since."""
-        executed, held = self._instrument.lots(order.executed_size), self._books.position(self._symbol)
-        signed = executed if order.side is Side.BUY else -executed
+        """Whether all that a late order has filled or still may can be ours: what it was to do may have been done anew since."""
+        at_most = self._instrument.lots(order.executed_size if order.status.is_final else order.size)
+        signed, held = at_most if order.side is Side.BUY else -at_most, self._books.position(self._symbol)
         if intent.opens:
             return held * signed >= 0
         anew = sum(other.open_lots for other in self._books.open_intents(self._symbol) if other.purpose is Purpose.EXIT)
-        return held * signed <= 0 and executed <= max(0, abs(held) - anew)
-
-    async def _disown(self, order: Order) -> None:
-        """Take back what is left of it, and leave what it did to the cash book: those were not our coins any more."""
-        if not order.status.is_final:
-            await self._rest.cancel_order(order.order_id)
-        await self._give_away(order.order_id, "an order of ours that turned up too late to be booked")
+        return held * signed <= 0 and at_most <= max(0, abs(held) - anew)
 
     async def _adopt(self, intent: Intent, order: Order) -> None:
         late = intent.state.is_final
