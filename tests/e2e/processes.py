@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -97,24 +98,36 @@ class Bot:
         self.var = var
         self.config = var / "config.yaml"
         self.log = var / "console.log"
-        self.config.write_text(yaml.safe_dump(_config(var, url) | sections))
+        self.port = _free_port()
+        self.config.write_text(yaml.safe_dump(_config(var, url, self.port) | sections))
         secrets = {"GMO_API_KEY": "emulator-key", "GMO_API_SECRET": "emulator-secret"}
-        self._env = {name: value for name, value in os.environ.items() if not name.startswith("GMOBOT__")} | secrets
+        self.environ = {name: value for name, value in os.environ.items() if not name.startswith("GMOBOT__")} | secrets
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Start a run."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(self._command("run"), stdout=out, stderr=out, env=self._env)
+            self._process = subprocess.Popen(self._command("run"), stdout=out, stderr=out, env=self.environ)
 
     def call(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run another command with the same config."""
-        return subprocess.run(self._command(*command), capture_output=True, text=True, env=self._env, timeout=60, check=False)
+        return subprocess.run(self._command(*command), capture_output=True, text=True, env=self.environ, timeout=60, check=False)
 
     @property
     def alive(self) -> bool:
         """Whether the process still runs."""
         return self._process is not None and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        """Number of the process."""
+        assert self._process is not None
+        return self._process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal; one that comes too late is lost."""
+        assert self._process is not None
+        self._process.send_signal(number)
 
     def stop(self) -> int:
         """Ask for a clean end; return the exit code."""
@@ -165,6 +178,12 @@ class Bot:
 
     def _command(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "gmobot", *command, "--config", str(self.config)]
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 def differences(bot: Bot, emulator: Emulator, instrument: Instrument = BTC, *, lossy: bool = False) -> list[str]:
@@ -219,7 +238,7 @@ def _execution(row: dict[str, Any], instrument: Instrument) -> tuple[int, int, s
     return int(row["executionId"]), int(row["orderId"]), row["side"], lots, ticks, fee
 
 
-def _config(var: Path, url: str) -> dict[str, Any]:
+def _config(var: Path, url: str, port: int) -> dict[str, Any]:
     sizing = {"method": "fixed", "size": "0.01"}
     strategy = "gmobot.strategies.ema_momentum:EmaMomentum"
     return {
@@ -230,6 +249,6 @@ def _config(var: Path, url: str) -> dict[str, Any]:
         "instruments": [{"symbol": "BTC", "bar_seconds": 1, "strategy": strategy, "params": PARAMS, "sizing": sizing}],
         "risk": {"max_drawdown": 0, "daily_loss_limit": 0, "max_trade_loss": 0, "max_position_size": "0.05", "max_orders_per_minute": 600},
         "runtime": {"reconcile_seconds": 5, "warmup_bars": 20},
-        "health": {"port": 0},
+        "health": {"port": port},
         "paths": {"var": str(var)},
     }

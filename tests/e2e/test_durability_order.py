@@ -80,7 +80,7 @@ class TracedBot(Bot):
         folder = self.var / "planted"
         folder.mkdir()
         (folder / "sitecustomize.py").write_text(fault)
-        self._env["PYTHONPATH"] = f"{folder}{os.pathsep}{self._env.get('PYTHONPATH', '')}"
+        self.environ["PYTHONPATH"] = f"{folder}{os.pathsep}{self.environ.get('PYTHONPATH', '')}"
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask the daemon itself to end; strace ends with it."""

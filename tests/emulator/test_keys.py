@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
-from tests.emulator.support import KEY, PRICE, Desk, code, frames, virtual
+from tests.emulator.support import KEY, PRICE, SECRET, Desk, code, frames, virtual
 
 from gmobot.emulator.memory import MemoryTransport
+from gmobot.emulator.protocol.admin import AdminApi
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.protocol.keys import KeyRules, Permission, needed
 from gmobot.errors import ConfigError
+from gmobot.venue.transport import Request
 
 
 def _desk(rules: KeyRules, client: str = "local") -> Desk:
@@ -78,3 +82,60 @@ def test_every_private_path_and_channel_asks_for_a_permission_but_the_token() ->
 def test_rules_that_make_no_sense_are_explained(may: str | None, addresses: str | None, told: str) -> None:
     with pytest.raises(ConfigError, match=told):
         KeyRules.parse(may, addresses)
+
+
+def _new_key(desk: Desk, **wish: str) -> tuple[int, str]:
+    body = json.dumps({"key": "second", "secret": "its-secret", "account": KEY} | wish).encode()
+    reply = AdminApi(desk.api).answer(Request("POST", "/emulator/v1/keys", "", {}, body))
+    return reply.status, reply.body.decode()
+
+
+def test_an_account_may_have_several_keys_and_each_is_itself() -> None:
+    async def scenario() -> None:
+        desk = _desk(KeyRules.parse("order+orders"))
+        assert code(await desk.private("GET", "/v1/account/assets", key="second", secret="its-secret")) == "ERR-5012"
+        assert _new_key(desk, may="assets+executions") == (200, f'{{"{KEY}":"{KEY}","second":"{KEY}"}}')
+        assert (await desk.private("GET", "/v1/account/assets", key="second", secret="its-secret"))["status"] == 0
+        assert code(await desk.private("GET", "/v1/account/assets")) == "ERR-5012", "the other key may no more than before"
+        assert code(await desk.private("GET", "/v1/activeOrders", "symbol=BTC", key="second", secret="its-secret")) == "ERR-5012"
+        assert code(await desk.private("GET", "/v1/account/assets", key="second", secret=SECRET)) == "ERR-5010"
+        socket = await desk.private_socket("executionEvents", "orderEvents")
+        await desk.placed("MARKET", "BUY", "0.0001")
+        assert "error" not in (await frames(socket, 1.0))[0]
+        assert [record["key"] for record in desk.api.access][-1] == KEY
+
+    virtual(scenario)
+
+
+def test_a_deleted_key_signs_nothing_any_more() -> None:
+    async def scenario() -> None:
+        desk = _desk(KeyRules())
+        _new_key(desk)
+        admin = AdminApi(desk.api)
+        assert admin.answer(Request("DELETE", "/emulator/v1/keys", f"key={KEY}", {}, b"")).status == 200
+        assert code(await desk.private("GET", "/v1/account/assets")) == "ERR-5012"
+        assert (await desk.private("GET", "/v1/account/assets", key="second", secret="its-secret"))["status"] == 0
+        assert admin.answer(Request("GET", "/emulator/v1/keys", "", {}, b"")).body.decode() == f'{{"second":"{KEY}"}}'
+
+    virtual(scenario)
+
+
+@pytest.mark.parametrize(
+    ("wish", "told"),
+    [
+        ({"key": KEY}, "there is one of that name"),
+        ({"key": ""}, "a name and a secret"),
+        ({"secret": ""}, "a name and a secret"),
+        ({"account": "nobody"}, "account nobody: there is"),
+        ({"may": "everything"}, "permissions are"),
+        ({"from": "here"}, "127.0.0.1"),
+    ],
+)
+def test_a_key_that_makes_no_sense_is_refused(wish: dict[str, str], told: str) -> None:
+    async def scenario() -> None:
+        desk = _desk(KeyRules())
+        status, text = _new_key(desk, **wish)
+        assert (status, told in text) == (400, True), text
+        assert AdminApi(desk.api).answer(Request("DELETE", "/emulator/v1/keys", "key=second", {}, b"")).status == 400
+
+    virtual(scenario)

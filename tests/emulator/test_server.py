@@ -241,11 +241,14 @@ async def test_the_emulator_lists_what_only_it_has_and_each_answers() -> None:
     async with served() as (_, client):
         bodies: dict[str, dict[str, object]] = {"/faults": {"fault": "event_lost"}, "/speed": {"speed": 2.0}, "/status": {"status": "OPEN"}}
         bodies |= {"/cash": {"move": "deposit", "amount": 1}, "/orders": {"symbol": "BTC", "side": "BUY", "size": "0.001"}}
+        bodies |= {"/keys": {"key": "second", "secret": "its-secret"}}
         async with client.session.get(f"{client.rest}/emulator/v1") as reply:
             endpoints = (await reply.json())["endpoints"]
         for line, what in endpoints.items():
             method, path = line.split()
-            async with client.session.request(method, client.rest + path, json=bodies.get(path.removeprefix("/emulator/v1"))) as reply:
+            query = {"key": "second"} if line == "DELETE /emulator/v1/keys" else None
+            body = bodies.get(path.removeprefix("/emulator/v1"))
+            async with client.session.request(method, client.rest + path, json=body, params=query) as reply:
                 assert reply.status == (400 if (method, path) == ("POST", "/emulator/v1/speed") else 200), await reply.text()
             assert what
         async with client.session.get(f"{client.rest}/emulator/v1/nothing") as reply:

@@ -125,6 +125,15 @@ def test_what_is_secret_by_its_shape_is_masked_though_nobody_knows_it(text: str,
     assert Masker([]).mask(text) == masked
 
 
+def test_a_secret_that_comes_later_is_masked_from_then_on_and_the_former_ones_still(tmp_path: Path) -> None:
+    masker = logs.configure(tmp_path, secrets=[Secret(SECRET)])
+    masker.learn([Secret("another/secret"), Secret(SECRET)])
+    structlog.get_logger("gmobot.test").error("seen", url=urllib.parse.quote("x another/secret", safe=""), old=SECRET)
+    text = written(tmp_path)
+    assert "seen" in text
+    assert not [word for word in (SECRET, "another/secret", "another%2Fsecret") if word in text]
+
+
 def test_headers_are_never_printed(tmp_path: Path) -> None:
     started(tmp_path).info("sent", headers={"X": "visible"}, nested={"Authorization": "Basic visible"})
     assert "visible" not in written(tmp_path)

@@ -11,6 +11,7 @@ import pytest
 from tests.web.parts import TOKEN, Site, running
 
 from gmobot.errors import ConfigError
+from gmobot.secrets import Secret
 from gmobot.web.app import serve_unix
 from gmobot.web.guard import COMMANDS_PER_MINUTE
 
@@ -22,6 +23,17 @@ async def test_the_token_commands(tmp_path: Path, name: str) -> None:
     async with running(tmp_path) as site:
         assert await site.command(name) == (200, {"accepted": True, "message": None})
         assert site.controls.commands == [(name, False, "http")]
+
+
+async def test_another_token_is_asked_for_from_the_moment_it_is_known(tmp_path: Path) -> None:
+    async with running(tmp_path, token=None) as site:
+        assert (await site.command("halt"))[0] == 403
+        site.app.expect(Secret("the-next-one"))
+        assert (await site.command("halt"))[0] == 401
+        assert (await site.command("halt", "the-next-one"))[0] == 200
+        site.app.expect(Secret("and-another"))
+        assert (await site.command("halt", "the-next-one"))[0] == 401
+        assert len(site.controls.commands) == 1
 
 
 async def test_acknowledge_reaches_the_daemon(tmp_path: Path) -> None:

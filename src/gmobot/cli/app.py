@@ -32,6 +32,9 @@ DEFAULT_CONFIG = Path("configs/default.yaml")
 @app.command()
 def run(config: ConfigOption = DEFAULT_CONFIG, debug: DebugOption = False) -> None:  # noqa: FBT002  # Typer's way
     """Run the daemon."""
+    from gmobot.cli.hangup import put_off
+
+    put_off()
     from gmobot.cli.run import run_daemon
 
     raise typer.Exit(run_daemon(config, debug=debug))

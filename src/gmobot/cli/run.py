@@ -17,17 +17,20 @@ import structlog
 from aiohttp.web import AppRunner
 
 from gmobot import __version__
+from gmobot.cli import hangup
 from gmobot.cli.control import SOCKET
 from gmobot.clock import SystemClock
 from gmobot.config import Config, Environment, LoadedConfig, Mode, load
 from gmobot.errors import ConfigError, GmobotError, MissingSecretError, UserError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.intake import private_channels
+from gmobot.live.rotation import Rotation
 from gmobot.live.store import Store
 from gmobot.live.workers import ThreadWorker
 from gmobot.ops import artifacts, logs
 from gmobot.ops.artifacts import RunProgress
 from gmobot.ops.audit import AuditLog
+from gmobot.ops.logs import Masker
 from gmobot.ops.narrator import Narrator
 from gmobot.ops.telemetry import Telemetry
 from gmobot.secrets import FoundSecret, Secret, SecretName, find_secret, searched_places
@@ -54,7 +57,7 @@ def run_daemon(path: Path, *, debug: bool) -> int:
     config = loaded.config
     secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
     _make_directories(config)
-    logs.configure(config.paths.logs, secrets=[found.value for found in secrets.values()], console=_wants_console())
+    masker = logs.configure(config.paths.logs, secrets=[found.value for found in secrets.values()], console=_wants_console())
     run_id = f"{SystemClock().now_ns() // 10**9}-{uuid.uuid4().hex[:8]}"
     try:
         with instance_lock(config.paths.state):
@@ -62,7 +65,7 @@ def run_daemon(path: Path, *, debug: bool) -> int:
             programs = load_programs(config)
             runner = asyncio.Runner(loop_factory=_loop_factory())
             with runner:
-                return runner.run(_run(loaded, secrets, credentials, programs, run_id))
+                return runner.run(_run(loaded, secrets, credentials, programs, run_id, masker))
     except UserError as error:
         _leave_refusal(config, run_id, str(error))
         raise
@@ -101,7 +104,12 @@ def instance_lock(directory: Path) -> Iterator[None]:
 
 
 async def _run(
-    loaded: LoadedConfig, secrets: dict[SecretName, FoundSecret], credentials: Credentials | None, programs: dict[str, Program], run_id: str
+    loaded: LoadedConfig,
+    secrets: dict[SecretName, FoundSecret],
+    credentials: Credentials | None,
+    programs: dict[str, Program],
+    run_id: str,
+    masker: Masker,
 ) -> int:
     config, clock = loaded.config, SystemClock()
     telemetry = Telemetry(version=__version__, config_hash=config.hash())
@@ -111,7 +119,17 @@ async def _run(
     store = Store(config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=writer)
     with ExitStack() as stack:
         stack.callback(writer.close)
+        stack.callback(hangup.ignore)
         links, transports = await _links(config, credentials, telemetry)
+        signs = credentials is not None
+        rotation = Rotation(
+            secrets,
+            find_secret,
+            client=links.trade_rest if signs else None,
+            private_stream=links.private_stream if signs else None,
+            instruments=config.instruments,
+            learn=masker.learn,
+        )
         daemon = Daemon(
             config,
             links,
@@ -122,13 +140,15 @@ async def _run(
             decision_worker=decider,
             run_id=run_id,
             preflight=[found.warning for found in secrets.values() if found.warning],
+            rotation=rotation,
             previous_crashed=crashed,
         )
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, daemon.stop)
+        hangup.hand_over(loop, rotation.due.set)
         token = secrets.get(SecretName.CONTROL_TOKEN)
-        web = await _serve_web(daemon, config, telemetry, token.value if token else None)
+        web = await _serve_web(daemon, config, telemetry, token.value if token else None, rotation)
         try:
             await daemon.run()
         finally:
@@ -162,7 +182,7 @@ async def _links(config: Config, credentials: Credentials | None, telemetry: Tel
     return Links(rest, stream, rest, private), [real]
 
 
-async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token: Secret | None) -> list[AppRunner]:
+async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token: Secret | None, rotation: Rotation) -> list[AppRunner]:
     from gmobot.cli.operator import DaemonControls, DaemonView
     from gmobot.web.app import WebApp, serve_tcp, serve_unix
 
@@ -180,8 +200,10 @@ async def _serve_web(daemon: Daemon, config: Config, telemetry: Telemetry, token
             logs=config.paths.logs,
         )
 
+    asks_for_token = app(config.health.allowed_hosts)
+    rotation.on_change(SecretName.CONTROL_TOKEN, asks_for_token.expect)
     try:
-        tcp = await serve_tcp(app(config.health.allowed_hosts).build(), config.health.host, config.health.port)
+        tcp = await serve_tcp(asks_for_token.build(), config.health.host, config.health.port)
     except OSError as error:
         raise ConfigError(f"health.port {config.health.port}: {error.strerror}; set HEALTH_PORT to a free one") from None
     return [tcp, await serve_unix(app(None).build(), config.paths.state / SOCKET)]

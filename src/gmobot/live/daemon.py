@@ -36,6 +36,7 @@ from gmobot.live.ownership import claim, owner_of
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
 from gmobot.live.records import Event
+from gmobot.live.rotation import Rotation, Told, loaded
 from gmobot.live.rules import Grid, RulesWatch, begin_with
 from gmobot.live.saved import Saved
 from gmobot.live.search import Search
@@ -95,6 +96,7 @@ class Daemon:
         decision_worker: Worker,
         run_id: str,
         preflight: list[str],
+        rotation: Rotation | None = None,
         previous_crashed: bool = False,
     ) -> None:
         self.config = config
@@ -115,6 +117,7 @@ class Daemon:
         self._links = links
         self._programs = programs
         self._store = store
+        self._rotation = rotation
         self._decision_worker = decision_worker
         self.streams: list[Stream] = [s for s in (links.public_stream, links.private_stream) if s is not None]
         self.supervisor = Supervisor(
@@ -226,6 +229,7 @@ class Daemon:
         self.previous_crashed = self.previous_crashed or saved.unfinished_run is not None
         events = [Event("run_started", {"mode": self.config.mode.value, "environment": self.config.environment.value})]
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
+        events += [loaded(name) for name in (self._rotation.names if self._rotation is not None else ())]
         if self.previous_crashed:
             events.append(Event("error", {"reason": "previous_run_crashed", "run": saved.unfinished_run}))
         if saved.restored_from is not None:
@@ -358,6 +362,8 @@ class Daemon:
         work.append(self._exchange.rules(self._started(self._rules), self._intake.rules))
         if self._reconciler is not None:
             work += [self._reconcile_loop(self._reconciler), self._exchange.tier()]
+        if self._rotation is not None:
+            work.append(self._rotation.run(self._on_secrets))
         for desk in self.desks.values():
             work += [desk.decisions.run(), desk.trader.run(), self._close_bars(desk)]
         return work
@@ -554,6 +560,12 @@ class Daemon:
             self._compare_first()
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
+
+    def _on_secrets(self, told: Told) -> None:
+        """Secrets were looked up again."""
+        self.preflight = told.warnings
+        self.last_error = told.problem or self.last_error
+        self._intake.audit += told.events
 
     def _gate_limits(self) -> GateLimits:
         risk = self.config.risk

@@ -42,9 +42,15 @@ class Masker:
     """Replaces known secrets and stream tokens in everything it is given."""
 
     def __init__(self, secrets: Iterable[Secret]) -> None:
+        self._texts: list[str] = []
+        self.learn(secrets)
+
+    def learn(self, secrets: Iterable[Secret]) -> None:
+        """Mask more secrets from now on; those of before stay masked."""
         spellings = {text for secret in secrets for text in _spellings(secret.reveal().decode(errors="replace"))}
+        known = spellings.union(self._texts)
         # The longest first: a secret that begins with another one must not keep its end.
-        self._texts = sorted((text for text in spellings if len(text) >= _SHORTEST), key=len, reverse=True)
+        self._texts = sorted((text for text in known if len(text) >= _SHORTEST), key=len, reverse=True)
 
     def mask(self, value: Any) -> Any:  # noqa: ANN401
         """Return a value with nothing secret in it."""
@@ -81,8 +87,8 @@ class _File(logging.handlers.RotatingFileHandler):
         """Do nothing: logging's own answer prints the raw, unmasked record."""
 
 
-def configure(directory: Path | None, *, secrets: Iterable[Secret] = (), console: bool = False) -> None:
-    """Set logging up for this process.
+def configure(directory: Path | None, *, secrets: Iterable[Secret] = (), console: bool = False) -> Masker:
+    """Set logging up for this process; return what masks its lines, for secrets that come later.
 
     Args:
         directory: Where ``gmobot.log`` goes, ``None`` for stdout only.
@@ -116,6 +122,7 @@ def configure(directory: Path | None, *, secrets: Iterable[Secret] = (), console
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=False,
     )
+    return masker
 
 
 def _formatter(shared: list[Any], masker: Masker, *, console: bool) -> logging.Formatter:

@@ -101,6 +101,10 @@ class WebApp:
         )
         self._page = templates.get_template("index.html")
 
+    def expect(self, token: Secret) -> None:
+        """Ask for another control token from now on."""
+        self._guard.expect(token)
+
     def build(self) -> web.Application:
         """Return the application."""
         app = web.Application(middlewares=[middleware(self._allowed_hosts)], client_max_size=_LARGEST_BODY)

@@ -72,6 +72,10 @@ class CommandGuard:
         self._commands = Limit(clock, COMMANDS_PER_MINUTE)
         self._guesses = Limit(clock, COMMANDS_PER_MINUTE)
 
+    def expect(self, token: Secret) -> None:
+        """Ask for another control token from now on."""
+        self._token = token
+
     def refusal(self, request: web.Request) -> web.Response | None:
         """Return why a command is refused, or ``None``."""
         if request.content_type != "application/json":

@@ -11,6 +11,8 @@ import pytest
 import gmobot
 from gmobot.clock import NS_PER_MS, NS_PER_SECOND
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, Unavailable
+from gmobot.secrets import Secret
+from gmobot.venue.gmo.auth import Credentials
 from gmobot.venue.gmo.limits import RateLimiter
 from gmobot.venue.gmo.rest import GmoRest, Repetition
 from gmobot.venue.transport import Reply, ReplyLost, Request
@@ -145,6 +147,66 @@ def test_the_tier_sets_the_pace(tier: int, most: int) -> None:
             times.append(clock.monotonic())
         busiest = max(sum(start <= time < start + 1.0 for time in times) for start in times)
         assert most * 0.8 <= busiest <= most
+
+    run_virtually(main())
+
+
+# --- another key ------------------------------------------------------------------------------------------------
+
+OTHER = Credentials(Secret("the-other-key"), Secret("the-other-secret"))
+
+
+def test_all_views_change_over_to_another_key_at_once_and_what_is_under_way_ends_as_it_began() -> None:
+    async def main() -> None:
+        transport = Scripted(lambda _: said([]), seconds=1.0)
+        rest = client(transport, VirtualClock())
+        view = rest.waiting_at_most(0.5)
+        under_way = asyncio.create_task(rest.assets())
+        await asyncio.sleep(0.5)
+        rest.sign_with(OTHER)
+        await asyncio.gather(under_way, view.assets(), rest.assets(), rest.waiting_at_most(1.0).assets())
+        keys = [request.headers["API-KEY"] for request in transport.requests]
+        assert keys == [CREDENTIALS.key.reveal().decode()] + ["the-other-key"] * 3
+
+    run_virtually(main())
+
+
+def test_a_repetition_is_signed_by_the_key_of_its_own_time() -> None:
+    async def main() -> None:
+        transport = Scripted(ReplyLost("gone"), said([]))
+        rest = client(transport, VirtualClock(), repeat=Repetition(pause_seconds=1.0))
+        asked = asyncio.create_task(rest.assets())
+        await asyncio.sleep(0.5)
+        rest.sign_with(OTHER)
+        await asked
+        assert transport.requests[-1].headers["API-KEY"] == "the-other-key"
+
+    run_virtually(main())
+
+
+def test_trying_a_key_changes_nothing_but_knows_the_exchange_s_time() -> None:
+    async def main() -> None:
+        ours, true = VirtualClock(-40 * NS_PER_SECOND), VirtualClock()
+        transport = Scripted(lambda _: said([], at_ns=true.now_ns()))
+        rest = client(transport, ours)
+        await rest.assets()
+        await rest.trying(OTHER).assets()
+        await rest.assets()
+        first, tried, last = transport.requests
+        assert [row.headers["API-KEY"] for row in (tried, last)] == ["the-other-key", first.headers["API-KEY"]]
+        assert abs(int(tried.headers["API-TIMESTAMP"]) - true.now_ns() // NS_PER_MS) < 1_000
+
+    run_virtually(main())
+
+
+def test_a_former_key_is_not_shown_either() -> None:
+    async def main() -> None:
+        old, new = CREDENTIALS.secret.reveal().decode(), OTHER.secret.reveal().decode()
+        rest = client(Scripted(failed("ERR-5010", text=f"{old} {new}")), VirtualClock())
+        rest.sign_with(OTHER)
+        with pytest.raises(Refused) as refused:
+            await rest.assets()
+        assert "*** ***" in str(refused.value)
 
     run_virtually(main())
 

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
+from gmobot.secrets import Secret
 from gmobot.venue.gmo.streams import Stream
 from gmobot.venue.models import Book, Execution, OrderStatus, OrderUpdate, Print, StreamEvent, StreamNotice
 from gmobot.venue.transport import HandshakeRefused
@@ -346,6 +347,44 @@ def test_every_connection_has_its_own_token_and_the_last_is_revoked() -> None:
         await bench.private.close()
         assert bench.rest.did() == [("create", "token-1"), ("revoke", "token-1"), ("create", "token-2"), ("revoke", "token-2")]
         assert "token-" not in f"{bench.seen}"
+
+    on_bench("private", script)
+
+
+def test_another_key_means_a_new_token_and_a_new_connection() -> None:
+    async def script(bench: Bench) -> None:
+        await ping_for(bench, 100)
+        bench.private.renew()
+        await asyncio.sleep(10)
+        assert bench.rest.did() == [("create", "token-1"), ("revoke", "token-1"), ("create", "token-2")]
+        assert bench.notices() == [("up", ""), ("down", "a new API key"), ("up", "")]
+        assert bench.private.connected
+        bench.private.renew()
+        bench.private.renew()
+        await asyncio.sleep(10)
+        assert bench.sockets.paths[-1] == "/ws/private/v1/token-3"
+
+    on_bench("private", script)
+
+
+def test_another_key_while_a_token_is_asked_for_means_another_token() -> None:
+    async def script(bench: Bench) -> None:
+        had = bench.rest.create_token
+
+        async def slowly() -> Secret:
+            token = await had()
+            await asyncio.sleep(3.0)
+            return token
+
+        bench.rest.create_token = slowly  # type: ignore[method-assign]
+        await asyncio.sleep(5)
+        bench.socket.tear()
+        await asyncio.sleep(2.5)
+        bench.private.renew()  # the token that is under way was asked for with the former key
+        await asyncio.sleep(15)
+        assert [what for what, _ in bench.rest.did()].count("create") == 3
+        await asyncio.sleep(50)
+        assert [what for what, _ in bench.rest.did()].count("create") == 3, "and with that it is done"
 
     on_bench("private", script)
 

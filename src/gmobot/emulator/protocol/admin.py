@@ -17,6 +17,7 @@ from gmobot.core.instrument import to_yen
 from gmobot.emulator.engine.records import Account
 from gmobot.emulator.protocol import wire
 from gmobot.emulator.protocol.hands import CashMove, HandOrder, Hands
+from gmobot.emulator.protocol.keys import ApiKey, KeyRules
 from gmobot.emulator.protocol.maintenance import Closing
 from gmobot.emulator.protocol.positions import position_row
 from gmobot.errors import ConfigError
@@ -38,6 +39,9 @@ ENDPOINTS = {
     ("POST", "/speed"): "play the tape faster or slower: {speed}",
     ("POST", "/cash"): "the owner moves money: {move: deposit, withdrawal, transfer_out or transfer_in; amount, asset, account}",
     ("POST", "/orders"): "the owner orders by hand: {symbol, side, size, type, price, position_id, account}",
+    ("GET", "/keys"): "every API key, and whose it is",
+    ("POST", "/keys"): "the owner makes a key: {key, secret, account, may, from}",
+    ("DELETE", "/keys"): "the owner deletes a key: ?key=",
     ("POST", "/status"): "open or close the exchange now: {status, emergency, status_endpoint}",
 }
 """Method and path below :data:`PREFIX`, and what it does."""
@@ -46,6 +50,14 @@ _JSON = {"Content-Type": "application/json"}
 
 class _Speed(msgspec.Struct, forbid_unknown_fields=True):
     speed: float
+
+
+class _NewKey(msgspec.Struct, forbid_unknown_fields=True):
+    key: str
+    secret: str
+    account: str = "emulator-key"
+    may: str | None = None
+    addresses: str | None = msgspec.field(name="from", default=None)
 
 
 class _Status(msgspec.Struct, forbid_unknown_fields=True):
@@ -72,6 +84,9 @@ class AdminApi:
             ("POST", "/speed"): self._set_speed,
             ("POST", "/cash"): lambda request: self._hands.move(msgspec.json.decode(request.body, type=CashMove)),
             ("POST", "/orders"): lambda request: self._hands.order(msgspec.json.decode(request.body, type=HandOrder)),
+            ("GET", "/keys"): lambda _: self._keys(),
+            ("POST", "/keys"): self._issue,
+            ("DELETE", "/keys"): self._withdraw,
             ("POST", "/status"): self._status,
         }
 
@@ -137,6 +152,21 @@ class AdminApi:
     def _set_speed(self, request: Request) -> dict[str, Any]:
         self._api.exchange.set_speed(msgspec.json.decode(request.body, type=_Speed).speed)
         return self._speed()
+
+    def _keys(self) -> dict[str, str]:
+        return self._api.authenticator.names()
+
+    def _issue(self, request: Request) -> dict[str, str]:
+        wish = msgspec.json.decode(request.body, type=_NewKey)
+        if not wish.key or not wish.secret:
+            raise ConfigError("a key needs a name and a secret")
+        rules = KeyRules.parse(wish.may, wish.addresses)
+        self._api.authenticator.issue(wish.key, ApiKey(self._hands.account(wish.account), wish.secret.encode(), rules))
+        return self._keys()
+
+    def _withdraw(self, request: Request) -> dict[str, str]:
+        self._api.authenticator.withdraw(dict(parse_qsl(request.query)).get("key", ""))
+        return self._keys()
 
     def _status(self, request: Request) -> dict[str, Any]:
         wish = msgspec.json.decode(request.body, type=_Status)

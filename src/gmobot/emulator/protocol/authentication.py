@@ -13,7 +13,8 @@ from gmobot.clock import NS_PER_MS, NS_PER_SECOND
 from gmobot.emulator.engine.exchange import Exchange, Refusal
 from gmobot.emulator.engine.records import Account
 from gmobot.emulator.faults import Fault, Faults
-from gmobot.emulator.protocol.keys import KeyRules
+from gmobot.emulator.protocol.keys import ApiKey, KeyRules
+from gmobot.errors import ConfigError
 from gmobot.venue.transport import Request
 
 _TEXTS = {
@@ -46,12 +47,35 @@ class Authenticator:
             faults: May refuse what the rules allow.
         """
         self._exchange = exchange
-        self._keys = keys
+        self._keys = {name: ApiKey(one, one.secret, keys.get(name, ANYTHING)) for name, one in exchange.accounts.items()}
         self._faults = faults
 
-    def allows(self, account: Account, place: str) -> bool:
-        """Return whether an account's key may use a path or channel."""
-        return self._keys.get(account.name, ANYTHING).allow(place) and not self._faults.strikes(Fault.PERMISSION_REFUSED, place)
+    def issue(self, name: str, key: ApiKey) -> None:
+        """Give an account one more key.
+
+        Raises:
+            ConfigError: There is such a key already.
+        """
+        if name in self._keys:
+            raise ConfigError(f"key {name}: there is one of that name; DELETE it first")
+        self._keys[name] = key
+
+    def withdraw(self, name: str) -> None:
+        """Delete a key; requests that it signs are refused from now on.
+
+        Raises:
+            ConfigError: There is no such key.
+        """
+        if self._keys.pop(name, None) is None:
+            raise ConfigError(f"key {name}: there is {', '.join(self._keys)}")
+
+    def names(self) -> dict[str, str]:
+        """Return the name of each key's account."""
+        return {name: key.account.name for name, key in self._keys.items()}
+
+    def allows(self, account: Account, channel: str) -> bool:
+        """Return whether an account may listen to a channel: a token is the account's, so what any of its keys may."""
+        return any(key.account is account and key.rules.allow(channel) for key in self._keys.values()) and not self._refused(channel)
 
     def account(self, request: Request, path: str, headers: Mapping[str, str], client: str, now_ns: int) -> Account:
         """Return whose request this is.
@@ -74,12 +98,15 @@ class Authenticator:
         ahead_ns = int(stamp) * NS_PER_MS - now_ns
         if abs(ahead_ns) > self._exchange.assumptions.timestamp_window_seconds * NS_PER_SECOND:
             raise NotAuthenticated("ERR-5008" if ahead_ns > 0 else "ERR-5009")
-        account = self._exchange.accounts.get(key)
-        if account is None or not self._keys.get(key, ANYTHING).admit(client) or not self.allows(account, path):
+        issued = self._keys.get(key)
+        if issued is None or not issued.rules.admit(client) or not issued.rules.allow(path) or self._refused(path):
             raise NotAuthenticated("ERR-5012")
         body = request.body if request.method == "POST" else b""
         text = f"{stamp}{request.method}{path}".encode() + body
-        expected = hmac.digest(account.secret, text, hashlib.sha256).hex()
+        expected = hmac.digest(issued.secret, text, hashlib.sha256).hex()
         if not hmac.compare_digest(expected.encode(), headers.get("API-SIGN", "").encode()):
             raise NotAuthenticated("ERR-5010")
-        return account
+        return issued.account
+
+    def _refused(self, place: str) -> bool:
+        return self._faults.strikes(Fault.PERMISSION_REFUSED, place)

@@ -55,7 +55,7 @@ class Hands:
         Raises:
             ConfigError: It cannot be done.
         """
-        account, exchange = self._account(wish.account), self._exchange
+        account, exchange = self.account(wish.account), self._exchange
         if wish.amount <= 0:
             raise ConfigError(f"amount {wish.amount}: a number above zero")
         if wish.asset != "JPY" and (wish.asset not in account.coins or wish.move.startswith("transfer")):
@@ -81,7 +81,7 @@ class Hands:
         Raises:
             ConfigError: It was refused.
         """
-        account, exchange = self._account(wish.account), self._exchange
+        account, exchange = self.account(wish.account), self._exchange
         tif = "FAS" if wish.type == "LIMIT" else "FAK"
         new = NewOrder(wish.symbol, wish.side, wish.type, tif, wish.size, wish.price)
         try:
@@ -90,7 +90,12 @@ class Hands:
             raise ConfigError(str(error)) from None
         return wire.order_row(order, exchange.instruments[order.symbol], with_cancel_type=True)
 
-    def _account(self, name: str) -> Account:
+    def account(self, name: str) -> Account:
+        """Return an account by its name, which is that of its first key.
+
+        Raises:
+            ConfigError: There is none.
+        """
         account = self._exchange.accounts.get(name)
         if account is None:
             raise ConfigError(f"account {name}: there is {', '.join(self._exchange.accounts)}")

@@ -15,6 +15,7 @@ from enum import StrEnum
 from fnmatch import fnmatchcase
 from functools import lru_cache
 
+from gmobot.emulator.engine.records import Account
 from gmobot.errors import ConfigError
 
 
@@ -112,3 +113,15 @@ class KeyRules:
         except ValueError:
             return False
         return any(address in network for network in self.addresses)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key of an account, with what signs for it."""
+
+    account: Account
+    secret: bytes
+    rules: KeyRules
+
+    def __repr__(self) -> str:
+        return f"ApiKey({self.account.name})"

@@ -35,6 +35,27 @@ class Credentials:
                 raise ConfigError(f"the {name} is empty, or holds blanks or characters no key has; save it as plain text in one line")
 
 
+class KeysInUse:
+    """The credentials that sign, shared by all views of a client: all of them change over in one moment.
+
+    Attributes:
+        current: What signs from now on; ``None`` signs nothing.
+    """
+
+    def __init__(self, credentials: Credentials | None) -> None:
+        self.current = credentials
+        self._known: list[Credentials] = [] if credentials is None else [credentials]
+
+    def replace(self, credentials: Credentials) -> None:
+        """Sign with other credentials from now on."""
+        self.current = credentials
+        self._known.append(credentials)
+
+    def secrets(self) -> list[Secret]:
+        """Return everything secret so far: a reply that was under way may still repeat what signed its request."""
+        return [secret for credentials in self._known for secret in (credentials.key, credentials.secret)]
+
+
 def signature(credentials: Credentials, *, timestamp_ms: int, method: str, path: str, body: bytes = b"") -> str:
     """Return the value of the ``API-SIGN`` header: 64 lower-case hex digits.
 

@@ -24,7 +24,7 @@ from gmobot.clock import NS_PER_MS, Clock
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, Unavailable, VenueError
 from gmobot.secrets import Secret
 from gmobot.venue.gmo import wire
-from gmobot.venue.gmo.auth import Credentials, signed_headers
+from gmobot.venue.gmo.auth import Credentials, KeysInUse, signed_headers
 from gmobot.venue.gmo.errors import meaning, raise_for
 from gmobot.venue.gmo.limits import Priority, RateLimiter
 from gmobot.venue.gmo.server_clock import ServerClock
@@ -132,7 +132,7 @@ class Requester:
         """
         self._transport = transport
         self._clock = clock
-        self._credentials = credentials
+        self._keys = KeysInUse(credentials)
         self._limiter = limiter or RateLimiter(clock)
         self._timeouts = timeouts or Timeouts()
         self._observe = observe
@@ -168,6 +168,16 @@ class Requester:
         view = copy.copy(self)
         view._most_wait = seconds  # noqa: SLF001  # a view of this very object
         return view
+
+    def trying(self, credentials: Credentials) -> Self:
+        """Return a view of this client that signs with other credentials. All else is shared: limits, and the exchange's clock."""
+        view = copy.copy(self)
+        view._keys = KeysInUse(credentials)  # noqa: SLF001  # a view of this very object
+        return view
+
+    def sign_with(self, credentials: Credentials) -> None:
+        """Sign every request from now on with other credentials, in all views too; what is under way ends as it began."""
+        self._keys.replace(credentials)
 
     async def _public(self, path: str, read: Callable[[wire.Envelope], M], **query: str | int) -> M:
         return await self._call(Call("GET", "/public", path, urlencode(query)), read)
@@ -246,10 +256,11 @@ class Requester:
     def _headers(self, call: Call, now_ns: int) -> dict[str, str]:
         if not call.is_private:
             return {}
-        if self._credentials is None:
+        credentials = self._keys.current
+        if credentials is None:
             raise NotSent(f"{call.method} {call.path} needs an API key", category=Category.AUTH)
         timestamp = (now_ns + self._server_clock.offset_ns) // NS_PER_MS
-        headers = signed_headers(self._credentials, timestamp_ms=timestamp, method=call.method, path=call.path, body=call.body)
+        headers = signed_headers(credentials, timestamp_ms=timestamp, method=call.method, path=call.path, body=call.body)
         if call.body:
             headers["Content-Type"] = "application/json"
         return headers
@@ -276,8 +287,7 @@ class Requester:
 
     def _without_secrets(self, text: str, call: Call) -> str:
         """Return a text of the exchange's without what we told it in confidence, should it repeat it to us."""
-        known = (self._credentials.key, self._credentials.secret) if self._credentials is not None else ()
-        for secret in (*known, call.token):
+        for secret in (*self._keys.secrets(), call.token):
             if secret is not None and secret.reveal():
                 text = text.replace(secret.reveal().decode(), "***")
         return text

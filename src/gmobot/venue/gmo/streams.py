@@ -12,6 +12,7 @@ Source: reference/gmo-coin-api.md §7, §8.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping, Sequence
 from random import Random
 from typing import Final
@@ -168,8 +169,13 @@ class PrivateStream(Stream):
         super().__init__(transport, clock, pacer, seed=seed, backoff=backoff)
         self._rest = rest
         self._token: Secret | None = None
+        self._renewal = asyncio.Event()
         option = "PERIODIC" if periodic_summaries else None
         self._subscriptions = [Subscription(channel, None, option if channel == "positionSummaryEvents" else None) for channel in channels]
+
+    def renew(self) -> None:
+        """Connect again with a new token: the old one was had with a key that is no longer in use."""
+        self._renewal.set()
 
     async def close(self) -> None:
         """Revoke the token; a failure to do so is harmless, it ends by itself."""
@@ -181,6 +187,8 @@ class PrivateStream(Stream):
                 return
 
     async def _path(self) -> str:
+        # From here on the key in use signs; a renewal that comes later ends the connection that is being made.
+        self._renewal.clear()
         # A token may have died with the connection (maintenance does that): every connection gets its own.
         await self.close()
         self._token = await self._rest.create_token()
@@ -206,7 +214,10 @@ class PrivateStream(Stream):
         """Extend the token in time; let a failure pass as long as it still lives."""
         extended_at, wait = self._clock.monotonic(), _EXTEND_SECONDS
         while True:
-            await asyncio.sleep(wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait):
+                    await self._renewal.wait()
+                raise Dropped("a new API key")
             if self._token is None:
                 return
             try:
