@@ -26,7 +26,7 @@ Component = dict[str, Any]
 def main() -> int:
     """Print the bill; return the exit code."""
     installed = sorted(python_packages(), key=lambda component: component["purl"])
-    (ours,) = [component for component in installed if component["name"] == OURS] or [None]
+    ours = next((component for component in installed if component["name"] == OURS), None)
     if ours is None:
         sys.stderr.write(f"{OURS} is not installed for {sys.executable}\n")
         return 1
@@ -49,11 +49,12 @@ def python_packages() -> Iterator[Component]:
 
 def licences(found: Distribution) -> list[dict[str, Any]]:
     """Return a package's licence as its own metadata has it: an SPDX expression, else what its classifiers or its text say."""
-    expression = found.metadata.get("License-Expression")
-    if expression:
-        return [{"expression": expression}]
-    named = [line.rpartition(" :: ")[2] for line in found.metadata.get_all("Classifier", []) if line.startswith("License :: OSI Approved :: ")]
-    text = (found.metadata.get("License") or "").strip()
+    facts = found.metadata.json
+    if "license_expression" in facts:
+        return [{"expression": facts["license_expression"]}]
+    approved = "License :: OSI Approved :: "
+    named = [line.removeprefix(approved) for line in facts.get("classifier", []) if line.startswith(approved)]
+    text = str(facts.get("license", "")).strip()
     if not named and text and "\n" not in text:
         named = [text]
     return [{"license": {"name": name}} for name in named]
