@@ -7,6 +7,7 @@ books are held against the exchange's. What is wrong is printed, each line ``fai
 from __future__ import annotations
 
 import json
+import os
 import sqlite3
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 
 EXCHANGE = "http://exchange:9755/emulator/v1"
-BOT = "http://127.0.0.1:9754"
+BOT = f"http://127.0.0.1:{os.environ.get('HEALTH_PORT') or 9754}"
 DATABASE = "file:var/state/gmobot.db?mode=ro"
 LOOK_SECONDS = 2.0
 CALM_SECONDS = 15.0
