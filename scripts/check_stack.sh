@@ -53,7 +53,7 @@ check_stack_prepare() {
     export COMPOSE_PROFILES=emulator GMOBOT_IMAGE=gmobot:check GMOBOT_CONFIG=configs/emulator.yaml
     export GMOBOT_VAR=$check_work/var GMOBOT_SECRETS=$check_work/secrets CHECK_ACCOUNT="$key:$secret:JPY=10000000,BTC=0.5"
     export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION=''
-    export GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0 CHECK_SPEED=${CHECK_SPEED:-1}
+    export GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0 CHECK_SPEED=${check_speed:-1} CHECK_PARAMS=${check_params:-{\}}
     export GMOBOT_UID=1000 GMOBOT_GID=1000 HEALTH_PORT
     # What the bot writes must be the caller's to remove; only root may remove everybody's.
     if ((EUID != 0)); then GMOBOT_UID=$(id -u) GMOBOT_GID=$(id -g); fi

@@ -12,7 +12,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-readonly coverage_floor=${COVERAGE_FLOOR:-90}
+# Per cent of statements and branches; what handles money has its own floor of 100: make coverage.
+readonly coverage_floor=90
 
 if (($#)); then
     echo "usage: bash $0" >&2

@@ -23,6 +23,7 @@ phase=prepare
 
 main() {
     local name
+    check_stack_refuse_real_secrets || exit
     for name in "${names[@]}"; do
         keys[$name]=$(placeholder "$name-key") secrets[$name]=$(placeholder "$name-secret")
     done

@@ -57,7 +57,9 @@ stop_cleanly() {
     fi
 }
 
-export CHECK_SPEED=$speed
+# A strategy that trades all the time, so that there is something to lose.
+check_speed=$speed
+check_params='{fast: 2, slow: 5, rsi_period: 3, rsi_overbought: 100.0, atr_period: 5, stop_atr: 1.5, take_profit_atr: 3.0}'
 trap check_stack_remove EXIT
 trap 'exit 130' INT TERM
 check_stack_prepare soak

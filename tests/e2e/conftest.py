@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.processes import DAY, Bot, Emulator
-from tests.e2e.stack import IMAGE, ROOT, Stack, compose_program
+from tests.e2e.stack import IMAGE, ROOT, Stack, clone, compose_program
 
 
 @pytest.fixture
@@ -48,3 +50,15 @@ def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
         yield made
     finally:
         made.remove()
+
+
+@pytest.fixture
+def spoilt() -> Iterator[Path]:
+    """A copy of the house that a test may spoil."""
+    folder = Path(tempfile.mkdtemp(prefix="gmobot-spoilt."))
+    clone(folder)
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

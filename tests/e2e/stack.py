@@ -20,7 +20,8 @@ import yaml
 from gmobot.ops.artifacts import PROGRESS
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGE = "gmobot:e2e"
+IMAGE = os.environ.get("GMOBOT_E2E_IMAGE", "gmobot:e2e")
+"""Two clones that test at the same time need two names."""
 KEY, SECRET = "emulator-key", "emulator-secret"
 HEALTHY_SECONDS = 60.0
 """With slack for a loaded machine; what an idle one takes is asserted where it is measured."""

@@ -42,9 +42,6 @@ def test_it_has_no_power_it_does_not_need(stack: Stack) -> None:
     assert set(re.findall(r"^Cap\w+:\s+(\w+)$", every, re.MULTILINE)) == {"0" * 16}
     with pytest.raises(AssertionError, match="Read-only file system"):
         stack.inside("open('/app/x', 'w')")
-    # What one strategy of the operator's own takes to compile fits into the limits.
-    stack.inside("open('/tmp/own.py', 'w').write(open('/opt/gmobot/venv/lib/python3.11/site-packages/gmobot/strategies/breakout.py').read())")
-    assert "0 wrong" in stack.compose("exec", "-T", "bot", "gmobot", "config", "check", check=False) + "0 wrong"
 
 
 def test_a_halt_stays_up_and_healthy_and_holds_over_a_crash(stack: Stack) -> None:
@@ -76,17 +73,12 @@ def test_a_bad_configuration_is_started_seldom_and_says_what_is_wrong(stack: Sta
     first = ["--since", f"{began:.0f}", "--until", f"{began + 60:.0f}", "--filter", f"container={facts['Id']}", "--filter", "event=start"]
     starts = len(docker("events", *first, "--format", "{{.Status}}").splitlines())
     assert 2 <= starts <= MOST_STARTS_IN_A_MINUTE
-    lines = docker("logs", facts["Id"]).splitlines() or docker_errors(stack)
-    assert len(set(lines)) == 1, lines
-    assert all(part in lines[0] for part in ("configs/bad.yaml", "risk.max_drawdwn", "unknown key")), lines
+    logs = stack.run("docker", "logs", facts["Id"])
+    (line,) = set((logs.stdout + logs.stderr).splitlines())
+    assert all(part in line for part in ("configs/bad.yaml", "risk.max_drawdwn", "unknown key"))
     run = stack.progress()
     assert (run["status"], run["armed"]) == ("failed", False)
     assert "risk.max_drawdwn" in run["last_error"]
-
-
-def docker_errors(stack: Stack) -> list[str]:
-    """Return what the bot wrote to standard error."""
-    return stack.run("docker", "logs", stack.bot()).stderr.splitlines()
 
 
 def test_paper_needs_no_secret_and_says_so(stack: Stack) -> None:
