@@ -50,7 +50,7 @@ def docker_answers() -> bool:
 needs_docker = [
     pytest.mark.e2e,
     pytest.mark.docker,
-    pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers; see .ci/docker_e2e.sh"),
+    pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers; see .ci/with_docker.sh"),
     pytest.mark.usefixtures("image"),
 ]
 

@@ -89,7 +89,7 @@ def test_paper_needs_no_secret_and_says_so(stack: Stack) -> None:
     stack.up()
     until(lambda: stack.progress().get("monitor_status") == "active", lambda: f"{stack.progress()}")
     run = stack.progress()
-    assert (run["mode"], run["environment"], run["execute_orders"], run["armed"]) == ("paper", "production", False, False)
+    assert (run["mode"], run["environment"], run["execute_orders"]) == ("paper", "production", False)
     assert run["status"] == "running"
     assert '"mode": "paper"' in stack.compose("logs", "bot")
     time.sleep(5)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.spoiling import replace
-from tests.e2e.stack import Stack, docker, leftovers, needs_docker, run_script
+from tests.e2e.stack import ROOT, Stack, docker, leftovers, needs_docker, run_script
 
 pytestmark = needs_docker
 DIAGNOSTICS = (
@@ -73,19 +73,18 @@ def kill_the_bot(smoke: int) -> None:
     ("file", "before", "after", "name"),
     [
         ("configs/emulator.yaml", "mode: live", "mode: lively", "start.ended"),
-        ("configs/emulator.yaml", "rest_url: http://exchange:9755", "rest_url: http://exchange:1", "start.unhealthy|run_progress|health"),
         ("scripts/smoke_check.py", "PROGRESS_FRESH_SECONDS = 10.0", "PROGRESS_FRESH_SECONDS = -1.0", "run_progress.stale"),
-        ("scripts/smoke_check.py", '"run_loop_total", -1.0', '"run_loop_started", -1.0', "metrics.dead|health.unstable"),
+        ("scripts/smoke_check.py", '"run_loop_total", -1.0', '"run_loop_started", -1.0', "metrics.dead"),
         ("Dockerfile", "COPY src src", "COPY source src", "build.failed"),
     ],
-    ids=["bad configuration", "no exchange", "stale artifact", "dead metrics", "no image"],
+    ids=["bad configuration", "stale artifact", "dead metrics", "no image"],
 )
 def test_what_is_wrong_is_named(spoilt: Path, file: str, before: str, after: str, name: str) -> None:
     replace(spoilt / file, before, after)
     replace(spoilt / "scripts" / SMOKE, "check_stack_verify 60", "check_stack_verify 12")
     done = run_script(SMOKE, folder=spoilt, CHECK_HEALTHY_SECONDS="40")
     assert done.returncode == 1, done.stdout + done.stderr
-    assert any(f"failed_check={one}" in done.stdout for one in name.split("|")), done.stdout
+    assert f"failed_check={name} " in done.stdout
     assert "failed_iteration=1/1" in done.stdout
 
 
@@ -96,7 +95,7 @@ def test_what_is_wrong_is_named(spoilt: Path, file: str, before: str, after: str
     ids=lambda environment: next(iter(environment)),
 )
 def test_real_secrets_are_refused(script: str, environment: dict[str, str]) -> None:
-    done = run_script(script, **environment)
+    done = run_script(script, folder=ROOT, **environment)
     assert done.returncode == 2
     ((name, value),) = environment.items()
     assert name in done.stdout + done.stderr
@@ -116,5 +115,5 @@ def test_real_secrets_are_refused(script: str, environment: dict[str, str]) -> N
     ],
 )
 def test_wrong_usage_is_exit_2(script: str, arguments: tuple[str, ...], environment: dict[str, str]) -> None:
-    done = run_script(script, *arguments, **environment)
+    done = run_script(script, *arguments, folder=ROOT, **environment)
     assert (done.returncode, done.stdout + done.stderr != "") == (2, True)

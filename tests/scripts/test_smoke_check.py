@@ -37,9 +37,16 @@ class Site:
         self.folder = folder
         decision = {"bar_at": moment(1), "action": "hold", "confidence": 0.5, "reason_codes": [], "target_size": "0"}
         decision |= dict.fromkeys(("stop_price", "take_profit_price", "max_holding_bars"))
-        row = {"symbol": "BTC", "product_type": "spot", "strategy": "s", "last_bar_at": None, "last_decision": decision}
+        row: dict[str, Any] = {"symbol": "BTC", "product_type": "spot", "strategy": "s", "last_bar_at": None, "last_decision": decision}
         row |= {"position": "0", "protected": True, "open_orders": 0, "unknown_orders": 0}
-        who = {"run_id": "r1", "version": "0", "config_hash": "h", "mode": "live", "environment": "emulator", "schema_version": 1}
+        who: dict[str, Any] = {
+            "run_id": "r1",
+            "version": "0",
+            "config_hash": "h",
+            "mode": "live",
+            "environment": "emulator",
+            "schema_version": 1,
+        }
         self.progress: dict[str, Any] = who | {"execute_orders": True, "armed": True, "status": "running", "monitor_status": "active"}
         self.progress |= {name: moment(1) for name in ("monitor_status_since", "started_at", "updated_at")} | {"instruments": [row]}
         self.complete: dict[str, Any] = who | {"final": False, "status": "running", "stop_reason": None, "started_at": moment(9)}
