@@ -100,7 +100,7 @@ check_stack_up() {
 
 check_stack_wait() {
     local deadline=$((SECONDS + check_healthy_seconds)) bot state
-    bot=$(compose ps -q bot)
+    bot=$(compose ps -a -q bot)
     while state=$(docker inspect -f '{{.State.Status}} {{.State.Health.Status}}' "$bot"); do
         case $state in
             'running healthy') return 0 ;;
@@ -112,6 +112,7 @@ check_stack_wait() {
         fi
         sleep 0.5
     done
+    echo 'failed_check=start.ended there is no bot any more'
     return 1
 }
 
