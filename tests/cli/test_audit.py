@@ -5,16 +5,19 @@ from __future__ import annotations
 import json
 import os
 
+import pytest
 from tests.cli.run_cli import Cli
 
 from gmobot.ops.audit import AuditLog
 from gmobot.ops.audit_files import NAME
 
+T0 = 1_760_000_000_000_000_000
+
 
 def recorded(cli: Cli, count: int = 5) -> None:
     log = AuditLog(cli.var / "logs", max_bytes=1_000_000, retention=2)
     for seq in range(1, count + 1):
-        log.append(seq, 1_760_000_000_000_000_000, "r1", "fill" if seq % 2 else "error", {"order_id": 100 + seq, "note": "停止 x"})
+        log.append(seq, T0, "r1", "fill" if seq % 2 else "error", {"order_id": 100 + seq, "note": "停止 x"})
 
 
 def test_a_whole_log_is_exit_0(cli: Cli) -> None:
@@ -70,3 +73,31 @@ def test_search_for_an_event_that_does_not_exist_is_a_mistake(cli: Cli) -> None:
     outcome = cli("audit", "search", "--event", "fills")
     assert outcome.code == 2
     assert outcome.err.startswith("gmobot: --event fills: there is no such event; there are: run_started, ")
+
+
+def test_following_goes_on_with_what_comes(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorded(cli)
+    log = AuditLog(cli.var / "logs", max_bytes=1_024, retention=9)
+    turns = iter(range(6, 40, 4))
+
+    def pass_time(_: float) -> None:
+        first = next(turns)
+        if first > 30:
+            raise KeyboardInterrupt
+        for seq in range(first, first + 4):
+            log.append(seq, T0, "run-1", "fill", {"order_id": seq})
+
+    monkeypatch.setattr("gmobot.cli.audit.time.sleep", pass_time)
+    outcome = cli("audit", "tail", "-n", "2", "--follow")
+    assert outcome.code == 0
+    assert [int(line.split()[0]) for line in outcome.out.splitlines()] == list(range(4, 34)), "across rotations, each once"
+
+
+def test_following_a_log_that_is_not_there_yet(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = iter([lambda: None, lambda: recorded(cli), _interrupt])
+    monkeypatch.setattr("gmobot.cli.audit.time.sleep", lambda _: next(turns)())
+    assert len(cli("audit", "tail", "-f").out.splitlines()) == 5
+
+
+def _interrupt() -> None:
+    raise KeyboardInterrupt

@@ -54,6 +54,21 @@ def test_show_tells_the_origin_of_every_value(cli: Cli, monkeypatch: pytest.Monk
     assert shown["origins"]["health.port"] == "HEALTH_PORT"
 
 
+def test_the_audit_log_s_variables_count_and_empty_ones_do_not(cli: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUDIT_LOG_MAX_BYTES", "1048576")
+    monkeypatch.setenv("AUDIT_LOG_RETENTION", " ")
+    lines = cli("config", "show").out.splitlines()
+    assert "audit.max_bytes = 1048576  [AUDIT_LOG_MAX_BYTES]" in lines
+    assert "audit.retention = 7  [default]" in lines
+    monkeypatch.setenv("AUDIT_LOG_MAX_BYTES", "")
+    assert "audit.max_bytes = 10485760  [default]" in cli("config", "show").out.splitlines()
+    for name, value in (("AUDIT_LOG_RETENTION", "0"), ("AUDIT_LOG_MAX_BYTES", "10MB")):
+        with monkeypatch.context() as patched:
+            patched.setenv(name, value)
+            outcome = cli("audit", "verify")
+            assert (outcome.code, name in outcome.err) == (2, True), outcome.err
+
+
 def test_show_says_where_a_secret_is_and_never_what(cli: Cli, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text("file-secret-value")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shutil
+from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,10 +18,14 @@ from gmobot.ops.audit_files import NAME
 from gmobot.ops.audit_read import events, verify
 
 
+def opened(directory: Path, run_id: str = "run-1") -> Store:
+    audit = AuditLog(directory / "logs", max_bytes=1_500, retention=20)
+    return Store(directory / "state" / "gmobot.db", audit=audit, run_id=run_id, clock=SystemClock(), worker=InlineWorker())
+
+
 async def record(directory: Path, run_id: str, count: int) -> None:
     """Emit events of one run, the way the daemon does."""
-    audit = AuditLog(directory / "logs", max_bytes=1_500, retention=20)
-    store = Store(directory / "state" / "gmobot.db", audit=audit, run_id=run_id, clock=SystemClock(), worker=InlineWorker())
+    store = opened(directory, run_id)
     await store.open()
     for number in range(count):
         await store.emit([Event("error", {"number": number})])
@@ -61,3 +67,17 @@ async def test_a_whole_new_log_beside_an_old_database_is_filled_from_the_outbox(
     await record(tmp_path, "r2", 1)
     assert recorded(tmp_path) == [("r1", n) for n in range(5)] + [("r2", 0)]
     assert verify(tmp_path / "logs").ok
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [{"detail": "\ud800"}, {3: 1, 20: 2}, {"a": (1, 2)}, {"size": Decimal("0.01")}],
+    ids=["surrogate", "numbers", "tuple", "decimal"],
+)
+async def test_what_json_would_change_is_changed_before_it_is_kept(tmp_path: Path, fields: dict[Any, Any]) -> None:
+    store = opened(tmp_path)
+    await store.open()
+    await store.emit([Event("error", fields)])
+    await store.close()
+    assert verify(tmp_path / "logs").ok
+    assert len(list(events(tmp_path / "logs"))) == 1

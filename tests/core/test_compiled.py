@@ -8,7 +8,7 @@ import pytest
 from numba import njit
 
 from gmobot.core import decision, indicators
-from gmobot.core.compiled import PlainRecord, PlainRecords, compiled, plain_call, uncompiled
+from gmobot.core.compiled import PlainRecord, PlainRecords, compiled, numbers, plain_call, uncompiled
 from gmobot.core.records import BAR
 
 
@@ -63,6 +63,17 @@ def test_a_field_that_is_not_there_is_an_error(*, write: bool) -> None:
     record = PlainRecord(np.zeros(1, BAR)[0])
     with pytest.raises(AttributeError):
         record.missing = 1 if write else record.missing
+
+
+def test_numbers_are_a_copy_in_pythons_own_types() -> None:
+    bars = np.zeros(2, BAR)
+    bars["volume"] = 25
+    copy = numbers(bars[1])
+    copy.flags = 2**70
+    assert (type(copy.flags), type(copy.volume), copy.volume) == (int, int, 25)
+    assert bars["flags"].tolist() == [0, 0]
+    with pytest.raises(AttributeError):
+        copy.missing = 1
 
 
 def test_windows_and_nested_records_are_written_through() -> None:

@@ -104,10 +104,10 @@ class Bot:
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("GMOBOT__")} | secrets
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> None:
+    def start(self, *options: str) -> None:
         """Start a run."""
         with self.log.open("ab") as out:
-            self._process = subprocess.Popen(self._command("run"), stdout=out, stderr=out, env=self.environ)
+            self._process = subprocess.Popen(self._command("run", *options), stdout=out, stderr=out, env=self.environ)
 
     def call(self, *command: str) -> subprocess.CompletedProcess[str]:
         """Run another command with the same config."""

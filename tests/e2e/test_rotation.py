@@ -7,6 +7,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -80,12 +81,12 @@ def switched(bot: Bot, times: int) -> None:
     until(lambda: len(told(bot, "secret_loaded")) >= 2 + 2 * times, "the new pair is in use", seconds=20)
 
 
-def protected_position(bot: Bot, exchange: Emulator) -> dict[str, Any] | None:
-    """The resting STOP of an open position, if there is one."""
-    run = bot.progress()
-    instrument = run["instruments"][0]
+def protection(bot: Bot, exchange: Emulator) -> list[dict[str, Any]]:
+    """The resting STOPs that cover an open position, one for each part in which it filled; none while it is not covered."""
+    instrument = bot.progress()["instruments"][0]
     stops = [row for row in exchange.ledger()["orders"] if row["executionType"] == "STOP" and row["status"] in ("WAITING", "ORDERED")]
-    return stops[0] if float(instrument["position"]) > 0 and instrument["protected"] and len(stops) == 1 else None
+    covered = sum(Decimal(row["size"]) for row in stops)
+    return stops if instrument["protected"] and Decimal(instrument["position"]) == covered == Decimal("0.01") else []
 
 
 def test_a_position_stays_protected_while_its_key_changes(exchange: Emulator, tmp_path_factory: pytest.TempPathFactory) -> None:
@@ -102,8 +103,8 @@ def test_a_position_stays_protected_while_its_key_changes(exchange: Emulator, tm
     keys.write(*OLD)
     try:
         bot.begin()
-        until(lambda: protected_position(bot, exchange) is not None, "a position with its STOP", seconds=60)
-        stop, before = protected_position(bot, exchange), unprotected_seconds(bot)
+        until(lambda: protection(bot, exchange) != [], "a position with its STOP", seconds=60)
+        stops, before = protection(bot, exchange), unprotected_seconds(bot)
 
         exchange.ask("/keys", {"key": NEW[0], "secret": NEW[1]})
         keys.rotate(*NEW)
@@ -111,7 +112,7 @@ def test_a_position_stays_protected_while_its_key_changes(exchange: Emulator, tm
         at = max(row["ts"] for row in told(bot, "secret_loaded"))
         until(lambda: bot.progress()["monitor_status"] == "active" and reconnected(bot), "the private stream is up again", seconds=30)
         time.sleep(6.0)  # a reconciliation by the clock
-        assert protected_position(bot, exchange) == stop, "the STOP is the one that it was"
+        assert protection(bot, exchange) == stops, "the STOPs are those that they were"
         assert unprotected_seconds(bot) == before
         assert [row for row in told(bot, "protection_changed") if row["ts"] > at] == []
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import sqlite3
-import subprocess
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.live.bench import PRICE, STOP, Bench, fill, intent
+from tests.live.disk import small_disk, stuff
 
 from gmobot.errors import StoreError
 from gmobot.live import emergency, store
@@ -174,25 +172,16 @@ def test_a_full_journal_says_so_and_one_that_is_not_there_is_empty(tmp_path: Pat
     assert emergency.read(tmp_path / "no") == []
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A real file system of eight megabytes."""
-    place = tmp_path / "disk"
-    place.mkdir()
-    mounted = os.geteuid() == 0 and subprocess.run(["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", place], check=False).returncode == 0
-    if not mounted:
-        pytest.skip("only root can mount a small disk")
-    yield place
-    subprocess.run(["umount", "-l", place], check=True)
+async def test_on_a_disk_that_is_really_full_a_position_is_still_closed(tmp_path: Path) -> None:
+    with small_disk(tmp_path, 8):
+        await _close_on_a_full_disk(tmp_path)
 
 
-async def test_on_a_disk_that_is_really_full_a_position_is_still_closed(small_disk: Path) -> None:
-    bench = Bench(small_disk)
+async def _close_on_a_full_disk(disk: Path) -> None:
+    bench = Bench(disk)
     await bench.open()
     await bench.owning(100)
-    with (small_disk / "rubbish").open("wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-        while True:
-            file.write(bytes(4_096))
+    stuffing = stuff(disk)
     sent = []
 
     async def take(request: Any) -> int:
@@ -212,10 +201,10 @@ async def test_on_a_disk_that_is_really_full_a_position_is_still_closed(small_di
     assert sent == [Side.SELL]
     await bench.tracker.on_execution(fill(71, 5, side=Side.SELL))
     await bench.store.latch(Latch.HALT, "operator_halt", [])
-    (small_disk / "rubbish").unlink()
+    stuffing.unlink()
     await bench.reopen()
     assert (bench.books.position("BTC"), bench.saved.latches) == (0, {Latch.HALT: "operator_halt"})
-    with closing(sqlite3.connect(small_disk / "state" / "gmobot.db")) as db:
+    with closing(sqlite3.connect(disk / "state" / "gmobot.db")) as db:
         assert db.execute("PRAGMA quick_check").fetchone() == ("ok",)
     await bench.close()
 

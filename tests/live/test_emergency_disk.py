@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import re
 import sqlite3
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -16,6 +14,7 @@ from typing import Literal
 
 import pytest
 from tests.live.bench import STOP, Bench, HandClock, fill, intent, open_store
+from tests.live.disk import small_disk, stuff
 
 from gmobot.errors import StoreError
 from gmobot.live import database, emergency
@@ -42,33 +41,6 @@ def locked(directory: Path) -> Iterator[None]:
     with closing(sqlite3.connect(directory / "state" / "gmobot.db", isolation_level=None)) as other:
         other.execute("BEGIN EXCLUSIVE")
         yield
-
-
-@contextmanager
-def small_disk(directory: Path, mebibytes: int) -> Iterator[Path]:
-    """A real file system that is soon full."""
-    if os.geteuid() != 0:
-        pytest.skip("mounting a small tmpfs needs root")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mebibytes}m", "tmpfs", str(directory)], capture_output=True, check=False)
-    if made.returncode:
-        pytest.skip(f"a small tmpfs cannot be mounted here: {made.stderr.decode().strip()}")
-    try:
-        yield directory
-    finally:
-        subprocess.run(["umount", "-l", str(directory)], check=True)
-
-
-def stuff(directory: Path) -> Path:
-    """Fill the disk to its last byte."""
-    path = directory / "stuffing"
-    with path.open("wb", buffering=0) as file:
-        for size in (1 << 16, 1):
-            try:
-                while file.write(bytes(size)):
-                    pass
-            except OSError:
-                continue
-    return path
 
 
 # --- the file -------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from tests.live.bench import BTC, BTC_JPY
 
+from gmobot.core.compiled import numbers
 from gmobot.core.instrument import Instrument
 from gmobot.core.records import ACCOUNT
 from gmobot.errors import FatalError
@@ -115,8 +116,6 @@ def test_an_empty_ledger_is_all_zeros() -> None:
 def test_the_core_is_shown_the_open_trade() -> None:
     own = ledger(BTC_JPY, 5)
     own.apply_leverage_fee(20)
-    account: Any = np.zeros(1, ACCOUNT)
+    account: Any = numbers(np.zeros(1, ACCOUNT)[0])
     own.show(account)
-    assert int(account[0]["position"]) == 5
-    assert int(account[0]["cost_uyen"]) == 5 * TICKS * JPY_UNIT
-    assert int(account[0]["trade_realized_uyen"]) == -20
+    assert (account.position, account.cost_uyen, account.trade_realized_uyen) == (5, 5 * TICKS * JPY_UNIT, -20)

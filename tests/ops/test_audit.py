@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmobot.ops.audit import AuditLog
+from gmobot.ops.audit import RESERVED, AuditLog
 from gmobot.ops.audit_files import ANCHOR, NAME, chain_hash, generations, numbered
-from gmobot.ops.audit_read import events, search, tail, verify
+from gmobot.ops.audit_read import VerifyResult, events, search, tail, verify
 
 T0 = 1_760_000_000_000_000_000
 
@@ -98,7 +98,7 @@ def test_whatever_is_repeated_cut_or_restarted_each_event_stands_there_once(
     fields=st.dictionaries(
         st.text(max_size=8),
         st.recursive(
-            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.decimals(allow_nan=False),
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
             lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
             max_leaves=5,
         ),
@@ -114,10 +114,16 @@ def test_any_fields_are_held_by_the_chain(tmp_path_factory: pytest.TempPathFacto
     assert result.lines == 1
 
 
-@pytest.mark.parametrize("fields", [{"detail": "\ud800"}, {3: 1, 20: 2}, {"a": (1, 2)}], ids=["lone surrogate", "numbers as keys", "tuple"])
-def test_what_json_would_change_is_changed_before_it_is_hashed(tmp_path: Path, fields: dict[Any, Any]) -> None:
-    opened(tmp_path).append(1, T0, "run-1", "error", fields)
-    assert verify(tmp_path).ok
+def test_a_log_of_any_earlier_version_is_whole_and_today_s_lines_are_the_same_to_the_byte(tmp_path: Path) -> None:
+    written = Path(__file__).with_name("audit_events_of_version_1.jsonl").read_bytes()
+    (tmp_path / NAME).write_bytes(written)
+    assert verify(tmp_path) == VerifyResult(ok=True, lines=3)
+    log = opened(tmp_path / "again")
+    for line in written.splitlines():
+        entry = json.loads(line)
+        fields = {key.removesuffix("_"): value for key, value in entry.items() if key not in RESERVED}
+        log.append(entry["seq"], 1_760_000_000_000_000_000, entry["run_id"], entry["event"], fields)
+    assert (tmp_path / "again" / NAME).read_bytes() == written
 
 
 def test_a_field_cannot_take_the_place_of_a_key_of_the_chain(tmp_path: Path) -> None:

@@ -1,10 +1,12 @@
-"""Rotation of the audit log, cut off after every single step it takes on disk."""
+"""Rotation of the audit log, cut off or refused at every single call of the disk."""
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -42,61 +44,135 @@ def seqs(directory: Path) -> list[int]:
     return [event["seq"] for event in events(directory)][::-1]
 
 
-def kill_at(monkeypatch: pytest.MonkeyPatch, step: int, *, after: bool) -> Callable[[], int]:
-    """Let the process die at the given change of the directory; return a count of the changes seen."""
-    seen = 0
+CALLS = ((os, "write"), (os, "fsync"), (os, "open"), (os, "replace"), (os, "unlink"), (io, "open"))
+"""Every way in which the log touches the disk."""
 
-    def counted(real: Callable[..., Any]) -> Callable[..., Any]:
-        def change(*args: Any, **kwargs: Any) -> Any:
-            nonlocal seen
-            seen += 1
-            if seen == step and not after:
-                raise Killed
-            result = real(*args, **kwargs)
-            if seen == step and after:
-                raise Killed
+
+class Disk:
+    """Counts the log's calls of the disk, and lets something happen before or after one of them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, step: int, happen: Callable[[], None], *, after: bool) -> None:
+        self.seen = 0
+        self._step, self._happen, self._after = step, happen, after
+        for module, name in CALLS:
+            monkeypatch.setattr(module, name, self._counted(getattr(module, name), writes=name == "write"))
+
+    def _counted(self, real: Callable[..., Any], *, writes: bool) -> Callable[..., Any]:
+        def call(*args: Any, **kwargs: Any) -> Any:
+            self.seen += 1
+            if self.seen != self._step:
+                return real(*args, **kwargs)
+            if writes and not self._after:
+                # Half of it gets there.
+                real(args[0], args[1][: len(args[1]) // 2])
+            try:
+                result = real(*args, **kwargs) if self._after else None
+                if isinstance(result, io.IOBase):
+                    result.close()  # a process that is gone holds no files
+            finally:
+                self._happen()
             return result
 
-        return change
+        return call
 
-    monkeypatch.setattr(Path, "replace", counted(Path.replace))
-    monkeypatch.setattr(Path, "unlink", counted(Path.unlink))
-    return lambda: seen
+
+def kill() -> None:
+    raise Killed
+
+
+def full() -> None:
+    raise OSError(28, "No space left on device")
+
+
+def steps_of(directory: Path, retention: int, upto: int) -> int:
+    """Return how many calls it takes to write so much."""
+    with pytest.MonkeyPatch.context() as patched:
+        disk = Disk(patched, 0, kill, after=False)
+        fill(opened(directory, retention), upto)
+        return disk.seen
+
+
+UPTO = 9
+"""Events until files were deleted, not only put away."""
+
+
+def whole(directory: Path, last: int) -> None:
+    result = verify(directory)
+    assert result.ok, result.problem
+    kept = seqs(directory)
+    assert kept == list(range(kept[0], last + 1)), "a hole or a double"
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 @pytest.mark.parametrize("retention", [1, 3])
-@pytest.mark.parametrize("step", range(1, 14))
-def test_a_kill_at_any_step_of_any_rotation_loses_and_doubles_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int, retention: int, *, after: bool
+def test_a_kill_at_any_call_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retention: int, *, after: bool
 ) -> None:
-    with monkeypatch.context() as patched:
-        count = kill_at(patched, step, after=after)
-        log = opened(tmp_path, retention)
-        with pytest.raises(Killed):
-            fill(log, 500)
-        assert count() == step
-    interrupted = verify(tmp_path)
-    assert interrupted.ok, interrupted.problem
+    steps = steps_of(tmp_path / "0", retention, UPTO)
+    assert (tmp_path / "0" / ANCHOR).exists()
+    for step in range(1, steps + 1):
+        directory = tmp_path / str(step)
+        with monkeypatch.context() as patched:
+            Disk(patched, step, kill, after=after)
+            with pytest.raises(Killed):
+                fill(opened(directory, retention), UPTO)
+        interrupted = verify(directory)
+        assert interrupted.ok, interrupted.problem
+        log = opened(directory, retention)
+        resumed_at = log.last_seq
+        fill(log, resumed_at + 1)
+        whole(directory, resumed_at + 1)
+        fill(log, resumed_at + 20)
+        whole(directory, resumed_at + 20)
+        assert [number for number, _ in numbered(directory)] == list(range(1, retention + 1))
 
-    log = opened(tmp_path, retention)
-    resumed_at = log.last_seq
-    fill(log, resumed_at + 1)
-    kept = seqs(tmp_path)
-    assert kept == list(range(kept[0], resumed_at + 2)), "a hole or a double"
-    assert verify(tmp_path).ok
 
-    fill(log, resumed_at + 15)
-    assert verify(tmp_path).ok
-    assert [number for number, _ in numbered(tmp_path)] == list(range(1, retention + 1))
+@pytest.mark.parametrize("after", [False, True], ids=["refused", "done, and an error all the same"])
+@pytest.mark.parametrize("retention", [1, 3])
+def test_a_disk_that_refuses_any_call_loses_and_doubles_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, retention: int, *, after: bool
+) -> None:
+    for step in range(1, steps_of(tmp_path / "0", retention, UPTO) + 1):
+        directory = tmp_path / str(step)
+        log: AuditLog | None = None
+        with monkeypatch.context() as patched:
+            disk = Disk(patched, step, full, after=after)
+            with pytest.raises(OSError, match="No space"):
+                log = opened(directory, retention)
+                fill(log, UPTO)
+            assert disk.seen == step
+        assert verify(directory).ok
+        log = log or opened(directory, retention)
+        fill(log, UPTO)  # as the outbox does: what was refused is offered again
+        whole(directory, UPTO)
+        whole_again = opened(directory, retention)
+        fill(whole_again, UPTO + 20)
+        whole(directory, UPTO + 20)
+
+
+def test_a_disk_that_stays_full_is_asked_again_each_time_and_takes_all_at_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for first in range(1, steps_of(tmp_path / "0", RETENTION, UPTO) + 1, 3):
+        directory = tmp_path / str(first)
+        log = opened(directory)
+        with monkeypatch.context() as patched:
+            disk = Disk(patched, first, full, after=False)
+            with suppress(OSError):
+                fill(log, UPTO)
+            for _ in range(5 if disk.seen == first else 0):
+                disk._step = disk.seen + 1
+                with pytest.raises(OSError, match="No space"):
+                    fill(log, UPTO)
+        fill(log, UPTO)
+        whole(directory, UPTO)
 
 
 def test_a_start_finishes_the_deletion_that_a_kill_cut_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = opened(tmp_path)
     fill(log, 60)
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        kill_at(patched, 2, after=False)  # the anchor is written, its file still there
-        fill(log, 90)
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "unlink", lambda _: kill())  # the anchor is written, its file still there
+        with pytest.raises(Killed):
+            fill(log, 90)
     oldest = tmp_path / f"{NAME}.{RETENTION}"
     assert oldest.exists()
     assert verify(tmp_path).ok

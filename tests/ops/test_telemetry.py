@@ -105,6 +105,13 @@ def test_nothing_is_exported_that_the_contract_does_not_know() -> None:
     assert foreign == set(CONTRACT)
 
 
+def test_what_nobody_counts_is_asked_for_when_it_is_shown() -> None:
+    telemetry, ages = new(), iter([0.5, 7.0])
+    telemetry.ask = lambda: telemetry.stream("public", next(ages), {})
+    name = ("gmobot_stream_message_age_seconds", (("stream", "public"),))
+    assert [samples(telemetry)[name], samples(telemetry)[name]] == [0.5, 7.0]
+
+
 def test_process_metrics_are_there() -> None:
     assert "process_resident_memory_bytes" in text(new())
 
@@ -122,6 +129,11 @@ def test_monitor_status_is_there_from_the_first_scrape() -> None:
     assert found["monitor_status", (("status", "reconnecting"),)] == 1
     assert found["run_loop_total", ()] == 0
     assert found["run_loop_failures_total", ()] == 0
+
+
+@pytest.mark.parametrize("name", [name for name, (kind, labels) in CONTRACT.items() if kind == "gauge" and not labels])
+def test_what_nobody_could_tell_yet_is_absent(name: str) -> None:
+    assert not [found for found, _ in samples(new()) if found == name]
 
 
 def test_a_status_that_nobody_knows_is_refused() -> None:

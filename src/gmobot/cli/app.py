@@ -235,12 +235,13 @@ def audit_verify(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
 def audit_tail(
     config: ConfigOption = DEFAULT_CONFIG,
     count: CountOption = 20,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on with every further event, until Ctrl-C.")] = False,  # noqa: FBT002
     as_json: JsonOption = False,  # noqa: FBT002
 ) -> None:
     """Show the newest events."""
     from gmobot.cli.audit import show_tail
 
-    show_tail(config, count, as_json=as_json)
+    show_tail(config, count, as_json=as_json, follow=follow)
 
 
 @audit_app.command("search")

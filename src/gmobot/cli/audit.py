@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,10 @@ import typer
 from gmobot.config import load
 from gmobot.errors import ConfigError
 from gmobot.ops.audit import RESERVED, AuditEvent
-from gmobot.ops.audit_read import search, tail, verify
+from gmobot.ops.audit_read import after, search, tail, verify
 
 _BROKEN = 5
+_FOLLOW_SECONDS = 0.5
 
 
 def verify_log(config: Path, *, as_json: bool) -> int:
@@ -30,9 +33,17 @@ def verify_log(config: Path, *, as_json: bool) -> int:
     return 0 if result.ok else _BROKEN
 
 
-def show_tail(config: Path, count: int, *, as_json: bool) -> None:
-    """Print the newest events."""
-    _print(tail(_logs(config), count), as_json=as_json)
+def show_tail(config: Path, count: int, *, as_json: bool, follow: bool = False) -> None:
+    """Print the newest events, and then, if wanted, every further one until interrupted."""
+    logs = _logs(config)
+    shown = tail(logs, count)
+    _print(shown, as_json=as_json)
+    with suppress(KeyboardInterrupt):
+        while follow:
+            time.sleep(_FOLLOW_SECONDS)
+            fresh = after(logs, int(shown[-1]["seq"]) if shown else 0)
+            _print(fresh, as_json=as_json)
+            shown = fresh or shown
 
 
 def show_search(config: Path, text: str, event: str | None, count: int, *, as_json: bool) -> None:

@@ -16,6 +16,7 @@ Python raises where machine code goes on with a NaN or garbage: the core tests b
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from types import CodeType, FunctionType, ModuleType, SimpleNamespace
 from typing import Any, TypeVar, cast
 
@@ -94,6 +95,20 @@ class PlainRecord:
         if name not in (self._fields.dtype.names or ()):
             raise AttributeError(name)
         self._fields[name] = value
+
+
+@cache
+def _numbers_class(names: tuple[str, ...]) -> type[Any]:
+    return type("Numbers", (), {"__slots__": names})
+
+
+def numbers(record: np.void) -> Any:
+    """Return a copy of a flat record as Python's own numbers: several times as quick to work on as the record itself."""
+    names = record.dtype.names or ()
+    copy = _numbers_class(names)()
+    for name, value in zip(names, record.item(), strict=True):
+        setattr(copy, name, value)
+    return copy
 
 
 class PlainRecords:

@@ -11,10 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
+from typing import Any
 
 import numpy as np
 
 from gmobot.clock import Clock, trading_day
+from gmobot.core.compiled import numbers
 from gmobot.core.records import ACCOUNT
 from gmobot.live.books import Books
 from gmobot.live.market import Market
@@ -22,6 +24,8 @@ from gmobot.live.market import Market
 _COINS = "base_coins:"
 _COIN_DIGITS = 10
 """Coins that are not ours are kept to this many digits: finer than any balance, coarse enough for 63 bits."""
+_NAMES = ACCOUNT.names or ()
+_NOTHING = np.zeros(1, ACCOUNT)[0]
 AccountRecord = np.ndarray[tuple[int], np.dtype[np.void]]
 
 
@@ -174,23 +178,27 @@ class Account:
 
     def record(self, symbol: str, *, halted: bool) -> AccountRecord:
         """Return the account as the core sees it when a bar of ``symbol`` closes."""
+        shown = self.shown(symbol, halted=halted)
+        return np.array([tuple(getattr(shown, name) for name in _NAMES)], ACCOUNT)
+
+    def shown(self, symbol: str, *, halted: bool) -> Any:  # noqa: ANN401  # the fields of an ACCOUNT record
+        """Return the same in plain numbers, for the core's functions that run plain."""
         ledger = self._books.ledger(symbol)
         others = [other for other in self._books.symbols if other != symbol and self._books.position(other)]
-        record = np.zeros(1, ACCOUNT)
-        row = record[0]
-        ledger.show(record)
+        row = numbers(_NOTHING)
+        ledger.show(row)
         pending = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.opens)
         if not pending and abs(ledger.position) < self._books.instrument(symbol).min_lots:
             # Dust can be neither sold nor protected: the trade is over, and the next one takes it along.
-            row["position"] = row["cost_uyen"] = 0
+            row.position = row.cost_uyen = 0
         equity = self.equity_uyen
-        row["cash_uyen"] = self.cash_uyen
-        row["equity_uyen"] = equity
-        row["peak_equity_uyen"] = max(self.state.peak, equity)
-        row["day_start_equity_uyen"] = self.state.day_start
-        row["wallet_drift_uyen"] = self.wallet_drift_uyen
-        row["other_positions"] = len(others)
-        row["other_gross_uyen"] = sum(abs(self.gross_uyen(other)) for other in others)
-        row["pending"] = pending
-        row["halted"] = int(halted)
-        return record
+        row.cash_uyen = self.cash_uyen
+        row.equity_uyen = equity
+        row.peak_equity_uyen = max(self.state.peak, equity)
+        row.day_start_equity_uyen = self.state.day_start
+        row.wallet_drift_uyen = self.wallet_drift_uyen
+        row.other_positions = len(others)
+        row.other_gross_uyen = sum(abs(self.gross_uyen(other)) for other in others)
+        row.pending = pending
+        row.halted = int(halted)
+        return row

@@ -434,7 +434,7 @@ class Daemon:
         await self._flush_audit()
         await self._housekeeping.prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
-        self._publisher.turn(books, account, guards)
+        self._publisher.turn()
 
     async def _close_bars(self, desk: Desk) -> None:
         while True:

@@ -10,7 +10,7 @@ import structlog
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.config import Config, InstrumentConfig
-from gmobot.core.compiled import PlainRecord
+from gmobot.core.compiled import numbers
 from gmobot.core.instrument import FeeRounding, Instrument, InstrumentError, Product
 from gmobot.core.settings import Settings
 from gmobot.errors import ConfigError
@@ -69,7 +69,7 @@ class Desk:
         self.program = program
         self.market = market
         self.settings = engine_settings(config, around.config, market.instrument, program)
-        self.limits: Any = PlainRecord(self.settings.record()[0])
+        self.limits: Any = numbers(self.settings.record()[0])
         self.protection = ProtectionMeter(grace_seconds=around.config.runtime.protect_grace_seconds)
         self._clock, self._telemetry = clock, around.telemetry
         self.tracker = OrderTracker(

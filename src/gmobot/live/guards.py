@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from gmobot.clock import NS_PER_SECOND
-from gmobot.core.compiled import PlainRecord, uncompiled
+from gmobot.core.compiled import uncompiled
 from gmobot.core.reasons import names
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.risk import assess
@@ -96,20 +95,31 @@ class Guards:
 
     def entry_bar(self, desks: Iterable[Desk], unknown: int) -> str | None:
         """Return the reason code that forbids new exposure now, or ``None``."""
-        checks: tuple[tuple[str, Callable[[], bool]], ...] = (
-            ("operator_halt", lambda: self.halted),
-            ("operator_pause", lambda: self.paused),
-            ("exchange_maintenance", lambda: self._supervisor.maintenance),
-            ("stream_stale", lambda: self._supervisor.status is not MonitorStatus.ACTIVE),
-            ("order_outcome_unknown", lambda: unknown > 0),
-            ("clock_skew", lambda: abs(self.skew_seconds) > self._max_skew),
-            ("disk_low", lambda: self.disk_free_bytes < self._min_free),
-            ("strategy_timeout", lambda: any(desk.decisions.hung for desk in desks)),
-            ("state_unwritable", lambda: self._store.trouble is not None),
-            ("position_unprotected", lambda: any(desk.protection.alarmed for desk in desks)),
-        )
-        named = next((name for name, holds in checks if holds()), None)
-        return named or next(iter(self.reasons), None)
+        return next(self._bars(desks, unknown), None)
+
+    def _bars(self, desks: Iterable[Desk], unknown: int) -> Iterator[str]:
+        """Yield everything that forbids it, what an operator should be told first at the front."""
+        if self.halted:
+            yield "operator_halt"
+        if self.paused:
+            yield "operator_pause"
+        if self._supervisor.maintenance:
+            yield "exchange_maintenance"
+        if self._supervisor.status is not MonitorStatus.ACTIVE:
+            yield "stream_stale"
+        if unknown > 0:
+            yield "order_outcome_unknown"
+        if abs(self.skew_seconds) > self._max_skew:
+            yield "clock_skew"
+        if self.disk_free_bytes < self._min_free:
+            yield "disk_low"
+        if any(desk.decisions.hung for desk in desks):
+            yield "strategy_timeout"
+        if self._store.trouble is not None:
+            yield "state_unwritable"
+        if any(desk.protection.alarmed for desk in desks):
+            yield "position_unprotected"
+        yield from self.reasons
 
     def look_around(self, server_offset_ns: int) -> None:
         """Measure clock and disk."""
@@ -123,11 +133,11 @@ class Guards:
             price = desk.market.mark()
             if not price:
                 continue
-            record: Any = PlainRecord(account.record(symbol, halted=self.halted)[0])
-            news = record.closed_trades > self._closed_trades.setdefault(symbol, int(record.closed_trades))
-            self._closed_trades[symbol] = int(record.closed_trades)
-            found, reasons = _assess(record, desk.limits, price, news)
-            status, bits = max(status, int(found)), bits | int(reasons)
+            shown = account.shown(symbol, halted=self.halted)
+            news = shown.closed_trades > self._closed_trades.setdefault(symbol, shown.closed_trades)
+            self._closed_trades[symbol] = shown.closed_trades
+            found, reasons = _assess(shown, desk.limits, price, news)
+            status, bits = max(status, found), bits | reasons
         await self._take(status, names(bits))
 
     async def _take(self, status: int, reasons: list[str]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from gmobot.core.compiled import PlainRecord, uncompiled
+from gmobot.core.compiled import numbers, uncompiled
 from gmobot.core.instrument import Instrument, Product
 from gmobot.core.ledger import LEDGER, apply_buy, apply_leverage_fee, apply_sell, show
 from gmobot.errors import FatalError
@@ -37,8 +37,7 @@ class SymbolLedger:
 
     def __init__(self, instrument: Instrument) -> None:
         self._instrument = instrument
-        self._numbers = np.zeros(1, LEDGER)
-        self._record: Any = PlainRecord(self._numbers[0])
+        self._record: Any = numbers(np.zeros(1, LEDGER)[0])
         self._reported_uyen = 0
         self.on_leverage = instrument.product is Product.LEVERAGE
         self.position = self.cost_uyen = self.cash_uyen = 0
@@ -47,9 +46,9 @@ class SymbolLedger:
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
         """Make a ledger from what the database holds, or an empty one."""
         ledger = cls(instrument)
-        numbers = dict(saved or {})
-        ledger._reported_uyen = numbers.pop(_REPORTED, 0)
-        for name, value in numbers.items():
+        kept = dict(saved or {})
+        ledger._reported_uyen = kept.pop(_REPORTED, 0)
+        for name, value in kept.items():
             setattr(ledger._record, name, value)
         ledger._read()
         return ledger
@@ -91,13 +90,13 @@ class SymbolLedger:
         self._reported_uyen -= fee_uyen
         self._read()
 
-    def show(self, account: np.ndarray[tuple[int], np.dtype[np.void]]) -> None:
-        """Write what a one-element ACCOUNT array tells of this symbol."""
-        _show(self._record, PlainRecord(account[0]))
+    def show(self, account: Any) -> None:  # noqa: ANN401  # whatever has an ACCOUNT record's fields
+        """Write what the fields of an ACCOUNT record tell of this symbol."""
+        _show(self._record, account)
 
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
-        return {name: int(self._numbers[0][name]) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen}
+        return {name: getattr(self._record, name) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen}
 
     @property
     def yen_uyen(self) -> int:
@@ -122,4 +121,4 @@ class SymbolLedger:
     def _read(self) -> None:
         """Keep at hand what is asked for many times between two fills."""
         record = self._record
-        self.position, self.cost_uyen, self.cash_uyen = int(record.position), int(record.cost_uyen), int(record.cash_uyen)
+        self.position, self.cost_uyen, self.cash_uyen = record.position, record.cost_uyen, record.cash_uyen

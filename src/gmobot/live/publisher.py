@@ -9,10 +9,7 @@ from gmobot.live.progress import run_complete, run_progress
 from gmobot.ops import artifacts
 
 if TYPE_CHECKING:
-    from gmobot.live.account import Account
-    from gmobot.live.books import Books
     from gmobot.live.daemon import Daemon
-    from gmobot.live.guards import Guards
 
 _PROGRESS_SECONDS = 5.0
 _SUMMARY_SECONDS = 60.0
@@ -25,14 +22,16 @@ class Publisher:
         self._daemon = daemon
         self._progress_at = self._summary_at = float("-inf")
         self._last_status = ""
+        self._turned = False
+        daemon.telemetry.ask = self.metrics
 
-    def turn(self, books: Books, account: Account, guards: Guards) -> None:
+    def turn(self) -> None:
         """Publish after a turn of the run loop.
 
         Raises:
             OSError: The disk refuses an artifact.
         """
-        self._metrics(books, account, guards)
+        self._turned = True
         now, status = self._daemon.clock.monotonic(), f"{self._daemon.status} {self._daemon.supervisor.status}"
         if now - self._progress_at >= _PROGRESS_SECONDS or status != self._last_status:
             self._last_status = status
@@ -50,8 +49,14 @@ class Publisher:
         """Write ``run_complete.json`` now; with a reason it is the final one."""
         artifacts.write(self._daemon.config.paths.artifacts, run_complete(self._daemon, status=status, stop_reason=stop_reason))
 
-    def _metrics(self, books: Books, account: Account, guards: Guards) -> None:
+    def metrics(self) -> None:
+        """Bring up to date what nobody counts as it happens; of the account nothing is known before the first turn."""
         daemon, telemetry = self._daemon, self._daemon.telemetry
+        for stream in daemon.streams:
+            telemetry.stream(stream.name, stream.age_seconds(), stream.messages)
+        books, account, guards = daemon.books, daemon.account, daemon.guards
+        if not self._turned or books is None or account is None or guards is None:
+            return
         telemetry.account(
             equity_jpy=account.equity_uyen / 1e6,
             drawdown=account.drawdown,
@@ -68,5 +73,3 @@ class Publisher:
             halted=guards.halted,
             unwritable=not daemon.checks()["store"],
         )
-        for stream in daemon.streams:
-            telemetry.stream(stream.name, stream.age_seconds(), stream.messages)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -88,13 +89,18 @@ def end_run(run_id: str, reason: str, now_ns: int) -> Statement:
 def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Statement]:
     """Put events into the audit outbox."""
     sql = "INSERT INTO audit (ts_ns, run_id, event, fields) VALUES (?, ?, ?, ?)"
-    return [(sql, (now_ns, run_id, event.name, json.dumps(event.fields, ensure_ascii=False))) for event in events]
+    return [(sql, (now_ns, run_id, event.name, _text(event.fields))) for event in events]
 
 
 def insert_journal(rows: Sequence[JournalRow], run_id: str, now_ns: int) -> list[Statement]:
     """Journal inputs of the core, and words about orders."""
     sql = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload, ref) VALUES (?, ?, ?, ?, ?, ?)"
     return [(sql, (run_id, now_ns, row.kind, row.symbol, row.payload, row.ref)) for row in rows]
+
+
+def _text(fields: Mapping[str, Any]) -> str:
+    """Return fields as JSON that any database and log takes: a lone surrogate of a file's name is none of it."""
+    return json.dumps(fields, ensure_ascii=False, default=str).encode(errors="replace").decode()
 
 
 def _insert(verb: str, table: str, values: Mapping[str, Value]) -> Statement:

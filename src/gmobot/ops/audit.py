@@ -19,6 +19,7 @@ from gmobot.clock import iso_utc
 from gmobot.ops.atomic import write_atomic
 from gmobot.ops.audit_files import (
     ANCHOR,
+    GENESIS,
     NAME,
     Anchor,
     chain_hash,
@@ -32,6 +33,7 @@ from gmobot.ops.audit_files import (
 
 RESERVED: Final = ("seq", "ts", "run_id", "event", "prev_hash", "hash")
 """Keys of every line. A field of that name gets an underscore behind it."""
+_LINE: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class AuditEvent(StrEnum):
@@ -85,9 +87,9 @@ class AuditLog:
         self._retention = retention
         self._path = directory / NAME
         directory.mkdir(parents=True, exist_ok=True)
-        repair_torn_line(self._path)
-        self._end = self._find_end()
-        self._forget_anchored()
+        self._end = Anchor(0, GENESIS)
+        self._unsure = True
+        self._recover()
 
     @property
     def last_seq(self) -> int:
@@ -97,27 +99,47 @@ class AuditLog:
     def append(self, seq: int, ts_ns: int, run_id: str, event: str, fields: Mapping[str, Any]) -> None:
         """Write one event; one that is here already is ignored.
 
+        Args:
+            seq: Its number.
+            ts_ns: When it happened.
+            run_id: In which run.
+            event: Its name.
+            fields: What JSON gives back for them, as the outbox does: what would be read back otherwise breaks the chain.
+
         Raises:
             OSError: The disk refuses; the event is not here.
         """
+        if self._unsure:
+            self._recover()
         if seq <= self._end.seq:
             return
-        entry = {"seq": seq, "ts": iso_utc(ts_ns), "run_id": run_id, "event": event, **_plain(fields), "prev_hash": self._end.hash}
-        digest = chain_hash(self._end.hash, entry)
-        line = (json.dumps(entry | {"hash": digest}, ensure_ascii=False) + "\n").encode()
+        entry: dict[str, Any] = {"seq": seq, "ts": iso_utc(ts_ns), "run_id": run_id, "event": event}
+        for key, value in fields.items():
+            entry[f"{key}_" if key in RESERVED else key] = value
+        entry["prev_hash"] = self._end.hash
+        digest = entry["hash"] = chain_hash(self._end.hash, entry)
+        line = (_LINE(entry) + "\n").encode()
+        self._unsure = True
         self._write(line)
-        self._end = Anchor(seq, digest)
+        self._end, self._unsure = Anchor(seq, digest), False
 
     def _write(self, line: bytes) -> None:
         with self._path.open("ab", buffering=0) as file:
             size = file.tell()
             if not size or size + len(line) <= self._max_bytes:
-                _append(file.fileno(), line, size)
+                _append(file.fileno(), line)
                 return
             os.fsync(file.fileno())
         self._rotate()
         with self._path.open("ab", buffering=0) as file:
-            _append(file.fileno(), line, file.tell())
+            _append(file.fileno(), line)
+
+    def _recover(self) -> None:
+        """Find out where the log stands, after a crash or a refusal of the disk, and mend what that left behind."""
+        repair_torn_line(self._path)
+        self._end = self._find_end()
+        self._forget_anchored()
+        self._unsure = False
 
     def _find_end(self) -> Anchor:
         for file in reversed(generations(self._directory)):
@@ -152,13 +174,6 @@ class AuditLog:
                 file.unlink()
 
 
-def _plain(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields as they will be read back, so that the hash of both is the same."""
-    text = json.dumps(dict(fields), ensure_ascii=False, default=str)
-    whole = json.loads(text.encode("utf-8", errors="replace"))
-    return {f"{key}_" if key in RESERVED else key: value for key, value in whole.items()}
-
-
 def _end_of(file: Path) -> Anchor:
     line = last_line(file)
     try:
@@ -168,11 +183,6 @@ def _end_of(file: Path) -> Anchor:
         raise OSError(f"{file}: its last line is not an audit event; see `gmobot audit verify`, then move the file away") from None
 
 
-def _append(descriptor: int, data: bytes, size: int) -> None:
-    try:
-        while data:
-            data = data[os.write(descriptor, data) :]
-    except OSError:
-        # Half a line must not stay in front of the next attempt.
-        os.truncate(descriptor, size)
-        raise
+def _append(descriptor: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(descriptor, data) :]

@@ -18,6 +18,7 @@ NAME: Final = "audit_events.jsonl"
 ANCHOR: Final = "audit_anchor.json"
 GENESIS: Final = "0" * 64
 _BLOCK = 65_536
+_CANONICAL: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +31,7 @@ class Anchor:
 
 def chain_hash(previous: str, entry: Mapping[str, Any]) -> str:
     """Return the hash of a line: over the previous hash and the line as canonical JSON, without ``hash``."""
-    text = json.dumps(entry, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256((previous + text).encode()).hexdigest()
+    return hashlib.sha256((previous + _CANONICAL(entry)).encode()).hexdigest()
 
 
 def generation(directory: Path, number: int) -> Path:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +65,11 @@ def events(directory: Path) -> Iterator[dict[str, Any]]:
 def tail(directory: Path, count: int) -> list[dict[str, Any]]:
     """Return the newest events, oldest first."""
     return list(islice(events(directory), count))[::-1]
+
+
+def after(directory: Path, seq: int) -> list[dict[str, Any]]:
+    """Return the events after one of this number, oldest first."""
+    return list(takewhile(lambda entry: int(entry.get("seq", 0)) > seq, events(directory)))[::-1]
 
 
 def search(directory: Path, text: str = "", *, event: str | None = None, count: int | None = None) -> list[dict[str, Any]]:

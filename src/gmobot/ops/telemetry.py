@@ -6,6 +6,7 @@ from the first scrape on; counters with labels appear with their first event.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, PlatformCollector, ProcessCollector
@@ -17,12 +18,27 @@ _FAST: Final = (0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.025, 0.05, 
 _SLOW: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 
 
+class _Told:
+    """A gauge that is there from its first value on: until then it would say 0, and be believed."""
+
+    def __init__(self, name: str, documentation: str, *, registry: CollectorRegistry) -> None:
+        self._gauge = Gauge(name, documentation, registry=None)
+        self._registry: CollectorRegistry | None = registry
+
+    def set(self, value: float) -> None:
+        self._gauge.set(value)
+        if self._registry is not None:
+            self._registry.register(self._gauge)
+            self._registry = None
+
+
 class Telemetry:
     """Every metric of one daemon.
 
     Attributes:
         turns: Turns of the run loop so far.
         failed_turns: Those of them that failed.
+        ask: Called before the metrics are shown, to bring up to date what nobody counts as it happens.
     """
 
     def __init__(self, *, version: str, config_hash: str) -> None:
@@ -36,7 +52,7 @@ class Telemetry:
         self._age = Gauge("gmobot_stream_message_age_seconds", "Age of the last message", ["stream"], registry=registry)
         self._messages = Counter("gmobot_stream_messages_total", "Messages received", ["stream", "channel"], registry=registry)
         self._orders = Counter("gmobot_orders_total", "Orders by outcome", ["side", "type", "outcome"], registry=registry)
-        self._unknown = Gauge("gmobot_orders_unknown", "Orders whose outcome is unknown", registry=registry)
+        self._unknown = _Told("gmobot_orders_unknown", "Orders whose outcome is unknown", registry=registry)
         self._roundtrip = Histogram("gmobot_order_roundtrip_seconds", "From request to reply", registry=registry, buckets=_SLOW)
         self._tick_to_order = Histogram(
             "gmobot_tick_to_order_seconds", "From a bar's close to its order leaving", registry=registry, buckets=_FAST
@@ -45,20 +61,20 @@ class Telemetry:
         self._decisions = Counter("gmobot_decisions_total", "Decisions", ["action"], registry=registry)
         self._requests = Counter("gmobot_api_requests_total", "Requests", ["endpoint", "outcome"], registry=registry)
         self._errors = Counter("gmobot_api_errors_total", "Errors by category", ["category"], registry=registry)
-        self._limit_wait = Gauge("gmobot_rate_limit_wait_seconds", "Seconds spent waiting for rate limits", registry=registry)
-        self._equity = Gauge("gmobot_equity_jpy", "Equity", registry=registry)
-        self._drawdown = Gauge("gmobot_drawdown_ratio", "Share of peak equity lost", registry=registry)
-        self._daily = Gauge("gmobot_daily_pnl_jpy", "Gain since 06:00 JST", registry=registry)
+        self._limit_wait = _Told("gmobot_rate_limit_wait_seconds", "Seconds spent waiting for rate limits", registry=registry)
+        self._equity = _Told("gmobot_equity_jpy", "Equity", registry=registry)
+        self._drawdown = _Told("gmobot_drawdown_ratio", "Share of peak equity lost", registry=registry)
+        self._daily = _Told("gmobot_daily_pnl_jpy", "Gain since 06:00 JST", registry=registry)
         self._position = Gauge("gmobot_position_size", "Position in coins", ["symbol"], registry=registry)
         self._unprotected = Counter(
             "gmobot_position_unprotected_seconds_total", "Unprotected seconds by cause", ["cause"], registry=registry
         )
         self._risk = Gauge("gmobot_risk_status", "Risk state, one-hot", ["status"], registry=registry)
-        self._maintenance = Gauge("gmobot_exchange_maintenance", "1 while the exchange says it is closed", registry=registry)
-        self._skew = Gauge("gmobot_clock_skew_seconds", "The exchange's clock minus ours", registry=registry)
-        self._disk = Gauge("gmobot_disk_free_bytes", "Free space where state is kept", registry=registry)
-        self._halted = Gauge("gmobot_halted", "1 while a latched halt stands", registry=registry)
-        self._unwritable = Gauge("gmobot_state_unwritable", "1 while the state database cannot be written", registry=registry)
+        self._maintenance = _Told("gmobot_exchange_maintenance", "1 while the exchange says it is closed", registry=registry)
+        self._skew = _Told("gmobot_clock_skew_seconds", "The exchange's clock minus ours", registry=registry)
+        self._disk = _Told("gmobot_disk_free_bytes", "Free space where state is kept", registry=registry)
+        self._halted = _Told("gmobot_halted", "1 while a latched halt stands", registry=registry)
+        self._unwritable = _Told("gmobot_state_unwritable", "1 while the state database cannot be written", registry=registry)
         self._notifications = Counter("gmobot_notifications_total", "Notifications by outcome", ["outcome"], registry=registry)
         Gauge("gmobot_build_info", "Version and configuration", ["version", "config_hash"], registry=registry).labels(
             version, config_hash
@@ -66,6 +82,7 @@ class Telemetry:
         self._counted: dict[tuple[str, str], int] = {}
         self._risk_shown = ""
         self.turns = self.failed_turns = 0
+        self.ask: Callable[[], None] = lambda: None
         self.monitor_status("reconnecting")
         self.risk_status("ok")
 
@@ -168,6 +185,7 @@ class Telemetry:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """Return the exposition and its content type."""
+        self.ask()
         encoder, content_type = choose_encoder(accept)
         return encoder(self._registry), content_type
 

@@ -1,0 +1,136 @@
+"""``docker-compose --profile monitoring up -d`` from a fresh clone, with Debian's Prometheus and Alertmanager where the images have theirs.
+
+No registry is needed: the stand-in images are this machine's programs on the bot's base image. Grafana's is a page that answers.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.deploy.monitoring import needs_alertmanager, needs_prometheus
+from tests.deploy.processes import ask, free_port, get, until, with_url
+from tests.e2e.test_docker import Stack, docker, docker_answers, stack
+
+__all__ = ["stack"]
+
+BASE = os.environ.get("PYTHON_IMAGE", "")
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers; see .ci/docker_e2e.sh"),
+    pytest.mark.skipif(not BASE, reason="PYTHON_IMAGE is not set; see .ci/base_image.sh"),
+    needs_prometheus,
+    needs_alertmanager,
+]
+WEBHOOK = "http://127.0.0.1:9/webhook-that-nobody-else-may-read"
+DOCKERFILES = {
+    "prometheus": "COPY prometheus promtool /bin/\nRUN mkdir /prometheus && chown 65534:65534 /prometheus\nUSER 65534\n",
+    "alertmanager": (
+        "COPY alertmanager amtool /bin/\nCOPY templates /usr/share/prometheus/alertmanager\n"
+        "RUN mkdir /alertmanager && chown 65534:65534 /alertmanager\nUSER 65534\n"
+    ),
+    "grafana": 'RUN mkdir /var/lib/grafana\nENTRYPOINT ["python3", "-m", "http.server", "-d", "/etc/gmobot/dashboards", "3000"]\n',
+}
+PROGRAMS = {"prometheus": "prometheus", "promtool": "promtool", "prometheus-alertmanager": "alertmanager", "amtool": "amtool"}
+
+
+@pytest.fixture(scope="module")
+def images() -> Iterator[dict[str, str]]:
+    """Build the stand-ins; returns the variables that make Compose use them."""
+    tags = {name: f"gmobot-e2e-{name}:{os.getpid()}" for name in DOCKERFILES}
+    with tempfile.TemporaryDirectory() as folder:
+        for program, name in PROGRAMS.items():
+            shutil.copy(str(shutil.which(program)), Path(folder) / name)
+        # What the official image carries inside of its program.
+        shutil.copytree("/usr/share/prometheus/alertmanager", Path(folder) / "templates")
+        for name, lines in DOCKERFILES.items():
+            file = Path(folder) / f"Dockerfile.{name}"
+            file.write_text(f"FROM {BASE}\n{lines}", encoding="utf-8")
+            docker("build", "-q", "-t", tags[name], "-f", str(file), folder)
+    yield {f"{name.upper()}_IMAGE": tag for name, tag in tags.items()}
+    subprocess.run(["docker", "rmi", *tags.values()], capture_output=True, check=False)
+
+
+@pytest.fixture
+def monitored(stack: Stack, images: dict[str, str]) -> Iterator[Stack]:
+    """A clone with the stand-ins; Debian's Alertmanager is older than ``webhook_url_file``."""
+    stack.env |= images | {f"{name.upper()}_PORT": str(free_port()) for name in DOCKERFILES}
+    stack.env |= {"GMO_API_KEY": "emulator-key", "GMO_API_SECRET": "emulator-secret"}
+    (stack.folder / "deploy/alertmanager/alertmanager.yml").write_text(with_url(WEBHOOK), encoding="utf-8")
+    yield stack
+    stack.compose("--profile", "monitoring", "down", "--volumes")
+
+
+def up(stack: Stack) -> str:
+    stack.compose("--profile", "monitoring", "up", "-d")
+    return f"http://127.0.0.1:{stack.env['PROMETHEUS_PORT']}"
+
+
+def facts(stack: Stack, name: str) -> dict[str, Any]:
+    found: list[dict[str, Any]] = json.loads(docker("inspect", stack.compose("--profile", "monitoring", "ps", "-q", name)))
+    return found[0]
+
+
+def targets(url: str) -> dict[str, str]:
+    """Return what Prometheus says of each job: up, or why not; empty while it does not answer."""
+    try:
+        found = get(f"{url}/api/v1/targets")["data"]["activeTargets"]
+    except OSError:
+        return {}
+    return {row["labels"]["job"]: row["lastError"] or row["health"] for row in found}
+
+
+def answers(url: str) -> bool:
+    try:
+        return bool(get(url))
+    except OSError:
+        return False
+
+
+def test_the_profile_comes_up_and_sees_the_bot_on_its_port(monitored: Stack) -> None:
+    monitored.compose("build", "bot")
+    url = up(monitored)
+    assert monitored.port != 9754
+
+    until(
+        lambda: targets(url) == {"gmobot": "up", "prometheus": "up", "alertmanager": "up"},
+        lambda: f"all targets are up: {targets(url)}",
+        seconds=90,
+    )
+    assert ask(url, f'up{{instance="bot:{monitored.port}"}}')
+    assert get(f"{url}/api/v1/alertmanagers")["data"]["activeAlertmanagers"][0]["url"] == "http://alertmanager:9093/api/v2/alerts"
+    assert len(get(f"{url}/api/v1/rules")["data"]["groups"]) == 7
+    assert get(f"http://127.0.0.1:{monitored.env['GRAFANA_PORT']}/gmobot.json")["uid"] == "gmobot"
+    for name in DOCKERFILES:
+        host = facts(monitored, name)["HostConfig"]
+        assert (host["ReadonlyRootfs"], host["CapDrop"], host["Privileged"]) == (True, ["ALL"], False)
+        (published,) = facts(monitored, name)["NetworkSettings"]["Ports"].values()
+        assert [binding["HostIp"] for binding in published] == ["127.0.0.1"]
+
+
+def test_alertmanager_starts_without_a_webhook_and_gets_it_alone_when_it_is_there(monitored: Stack) -> None:
+    monitored.compose("build", "bot")
+    read = "cd /run/alertmanager && ls && cat *"
+
+    def inside(command: str) -> str:
+        return monitored.compose("--profile", "monitoring", "exec", "-T", "alertmanager", "/bin/sh", "-c", command, check=False)
+
+    up(monitored)
+    assert inside("ls /run/alertmanager") == ""
+    health = f"http://127.0.0.1:{monitored.env['ALERTMANAGER_PORT']}/api/v2/status"
+    until(lambda: answers(health), "Alertmanager answers without a webhook", seconds=60)
+    assert inside("id -u") == "65534"
+    monitored.write_secrets(mode=0o600)
+    (monitored.folder / "secrets/discord_webhook_url").write_text(WEBHOOK, encoding="utf-8")
+    (monitored.folder / "secrets/discord_webhook_url").chmod(0o600)
+    up(monitored)
+    assert inside(read) == f"discord_webhook_url\n{WEBHOOK}"
+    assert inside("ls /run/secrets 2>&1").endswith("No such file or directory")
+    assert WEBHOOK not in json.dumps(facts(monitored, "alertmanager")) + monitored.compose("--profile", "monitoring", "logs", "webhook")
