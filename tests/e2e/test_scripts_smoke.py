@@ -22,6 +22,7 @@ DIAGNOSTICS = (
     '"monitor_status"',
     '"pipeline_summary"',
 )
+RENDERED = 'body, content_type = self._telemetry.render(request.headers.get("Accept", ""))'
 SMOKE = "smoke_live_daemon.sh"
 
 
@@ -74,7 +75,7 @@ def kill_the_bot(smoke: int) -> None:
     [
         ("configs/emulator.yaml", "mode: live", "mode: lively", "start.ended"),
         ("scripts/smoke_check.py", "PROGRESS_FRESH_SECONDS = 10.0", "PROGRESS_FRESH_SECONDS = -1.0", "run_progress.stale"),
-        ("scripts/smoke_check.py", '"run_loop_total", -1.0', '"run_loop_started", -1.0', "metrics.dead"),
+        ("src/gmobot/web/app.py", RENDERED, f"{RENDERED}\n        body = self.__dict__.setdefault('first', body)", "metrics.dead"),
         ("Dockerfile", "COPY src src", "COPY source src", "build.failed"),
     ],
     ids=["bad configuration", "stale artifact", "dead metrics", "no image"],
