@@ -125,6 +125,8 @@ def test_a_restart_with_an_open_position_loses_and_doubles_nothing(stack: Stack)
     until(holds, lambda: f"{stack.progress()}")
     run, before = stack.progress()["run_id"], books(stack)
     exchange = stack.emulator("/ledger")[KEY]
+    audit = stack.folder / "var/logs/audit_events.jsonl"
+    chain = audit.read_bytes()
 
     stack.compose("restart", "bot")
     stack.wait_for("healthy")
@@ -136,5 +138,6 @@ def test_a_restart_with_an_open_position_loses_and_doubles_nothing(stack: Stack)
     assert (after["executions"], after["balances"]) == (exchange["executions"], exchange["balances"])
     assert len(after["orders"]) == len(exchange["orders"])
     assert len(before["fills"]) >= 1
+    assert audit.read_bytes().startswith(chain), "the chain goes on where it was"
     stack.compose("exec", "-T", "bot", "gmobot", "audit", "verify")
     stack.compose("exec", "-T", "bot", "gmobot", "state", "verify")
