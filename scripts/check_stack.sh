@@ -27,7 +27,7 @@ compose() {
 # Placeholders are told from real secrets by how they begin: no key of GMO Coin looks like that.
 check_stack_refuse_real_secrets() {
     local name value
-    for name in GMO_API_KEY GMO_API_SECRET DISCORD_WEBHOOK_URL GMOBOT_CONTROL_TOKEN; do
+    for name in GMO_API_KEY GMO_API_SECRET DISCORD_WEBHOOK_URL GMOBOT_CONTROL_TOKEN GMOBOT_NOTIFY_URLS GMOBOT_HEARTBEAT_URL; do
         value=${!name:-}
         if [[ -n $value && ! $value =~ ^emulator-[a-z0-9-]{1,40}$ ]]; then
             echo "$0: $name is set and is no placeholder (emulator-…); checks never touch real secrets. Run: env -u $name bash $0" >&2
@@ -52,8 +52,9 @@ check_stack_prepare() {
     # All that Compose would take from the environment or from .env is said here.
     export COMPOSE_PROFILES=emulator GMOBOT_IMAGE=gmobot:check GMOBOT_CONFIG=configs/emulator.yaml
     export GMOBOT_VAR=$check_work/var GMOBOT_SECRETS=$check_work/secrets CHECK_ACCOUNT="$key:$secret:JPY=10000000,BTC=0.5"
-    export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION=''
-    export GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0 CHECK_SPEED=${check_speed:-1} CHECK_PARAMS=${check_params:-{\}}
+    export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' GMOBOT_NOTIFY_URLS='' GMOBOT_HEARTBEAT_URL=''
+    export AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION='' GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0
+    export CHECK_SPEED=${check_speed:-1} CHECK_PARAMS=${check_params:-{\}}
     export GMOBOT_UID=1000 GMOBOT_GID=1000 HEALTH_PORT
     # What the bot writes must be the caller's to remove; only root may remove everybody's.
     if ((EUID != 0)); then GMOBOT_UID=$(id -u) GMOBOT_GID=$(id -g); fi

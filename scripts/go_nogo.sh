@@ -40,8 +40,8 @@ check_script() {
     echo "== $stage"
     said=$(mktemp)
     # The stack's own settings are none of the checks': those refuse real secrets, and find a port of their own.
-    if env -u GMO_API_KEY -u GMO_API_SECRET -u DISCORD_WEBHOOK_URL -u GMOBOT_CONTROL_TOKEN -u HEALTH_PORT \
-        bash "scripts/$script" 2>&1 | tee "$said"; then
+    if env -u GMO_API_KEY -u GMO_API_SECRET -u DISCORD_WEBHOOK_URL -u GMOBOT_CONTROL_TOKEN \
+        -u GMOBOT_NOTIFY_URLS -u GMOBOT_HEARTBEAT_URL -u HEALTH_PORT bash "scripts/$script" 2>&1 | tee "$said"; then
         rm "$said"
         return
     fi

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from gmobot.errors import ConfigError
 
@@ -187,6 +187,33 @@ class Audit(Section):
     retention: int = Field(7, ge=1, le=1_000)
 
 
+class Notify(Section):
+    """What is told to people, and when. Where it goes are secrets: ``DISCORD_WEBHOOK_URL``, ``GMOBOT_NOTIFY_URLS``."""
+
+    language: Literal["ja", "en"] = "ja"
+    min_severity: Literal["info", "warning", "critical"] = Field("info", description="What is less severe is not told")
+    quiet_hours: str = Field(
+        "",
+        pattern=r"^(([01]\d|2[0-3]):[0-5]\d-([01]\d|2[0-3]):[0-5]\d)?$",
+        description="23:00-07:00 in JST: only what is critical is told, the rest afterwards in one digest; empty is never",
+    )
+    fills: bool = Field(default=True, description="Tell every fill")
+    daily_summary: bool = Field(default=True, description="Tell what a day brought when it turns, 06:00 JST")
+
+
+class Heartbeat(Section):
+    """A sign of life to a watcher outside, which alarms when it stays away."""
+
+    url: SecretStr = Field(
+        SecretStr(""),
+        description="Asked with GET while every health check passes; better as the secret GMOBOT_HEARTBEAT_URL: it carries a token",
+    )
+    interval_seconds: float = Field(60.0, ge=1, le=86_400)
+    fail_url_suffix: str = Field(
+        "", description="Asked instead, behind the same URL, while a check fails, as /fail; empty sends nothing then"
+    )
+
+
 class State(Section):
     """The state database."""
 
@@ -224,6 +251,9 @@ class Backtest(Section):
     initial_jpy: Amount = Field(Decimal(10_000_000), gt=0)
 
 
+_SHAPES_NO_TRADING = {"paths", "health", "audit", "state", "notify", "heartbeat"}
+
+
 class Config(Section):
     """Everything a run depends on."""
 
@@ -240,6 +270,8 @@ class Config(Section):
     health: Health = Health()
     audit: Audit = Audit()
     state: State = State()
+    notify: Notify = Notify()
+    heartbeat: Heartbeat = Heartbeat()
     paths: Paths = Paths()
     backtest: Backtest = Backtest()
 
@@ -256,7 +288,7 @@ class Config(Section):
 
     def hash(self) -> str:
         """Return a short fingerprint of everything that shapes trading, for artifacts and arming."""
-        text = json.dumps(self.model_dump(mode="json", exclude={"paths", "health", "audit", "state"}), sort_keys=True)
+        text = json.dumps(self.model_dump(mode="json", exclude=_SHAPES_NO_TRADING), sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -23,6 +23,9 @@ class SecretName(StrEnum):
     API_KEY = "GMO_API_KEY"
     API_SECRET = "GMO_API_SECRET"
     DISCORD_WEBHOOK_URL = "DISCORD_WEBHOOK_URL"
+    NOTIFY_URLS = "GMOBOT_NOTIFY_URLS"
+    """Apprise URLs, one a line."""
+    HEARTBEAT_URL = "GMOBOT_HEARTBEAT_URL"
     CONTROL_TOKEN = "GMOBOT_CONTROL_TOKEN"
 
     @property

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from gmobot.cli import main
+from gmobot.secrets import SecretName
 
 REPO = Path(__file__).parents[2]
 DEFAULT = REPO / "configs" / "default.yaml"
@@ -32,7 +33,7 @@ class Cli:
         self._monkeypatch = monkeypatch
         self._capsys = capsys
         monkeypatch.setenv("GMOBOT__PATHS__VAR", str(self.var))
-        for name in ("GMO_API_KEY", "GMO_API_SECRET", "DISCORD_WEBHOOK_URL", "GMOBOT_CONTROL_TOKEN", "HEALTH_PORT", "GMOBOT_CONFIG"):
+        for name in (*SecretName, "HEALTH_PORT", "GMOBOT_CONFIG"):
             monkeypatch.delenv(name, raising=False)
 
     def __call__(self, *arguments: str, config: bool = True) -> Outcome:

@@ -32,7 +32,7 @@ async def test_a_moving_peak_is_kept_at_each_turn_and_in_an_emergency_once_a_min
     await bench.open()
     account, house = rising(bench), Housekeeping(bench.store, bench.clock, journal_days=30.0)
     for turn in range(1, 4):
-        await house.keep(account)
+        await house.keep(account, bench.books)
         assert bench.sql("SELECT value FROM account WHERE key = 'peak'") == [(10**13 + turn,)]
         bench.clock.advance(1.0)
     with closing(sqlite3.connect(bench.directory / "state" / "gmobot.db", isolation_level=None)) as other:
@@ -40,11 +40,11 @@ async def test_a_moving_peak_is_kept_at_each_turn_and_in_an_emergency_once_a_min
         await bench.store.emit([])
         for _ in range(180):
             bench.clock.advance(1.0)
-            await house.keep(account)
+            await house.keep(account, bench.books)
     assert len(emergency.read(bench.directory / "state" / emergency.NAME)) == 3
     bench.clock.advance(1.0)
     await bench.store.emit([])
-    await house.keep(account)
+    await house.keep(account, bench.books)
     assert bench.sql("SELECT value FROM account WHERE key = 'peak'") == [(account.state.peak,)]
     await bench.close()
 

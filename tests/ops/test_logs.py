@@ -177,3 +177,8 @@ def test_configuring_twice_does_not_write_twice(tmp_path: Path) -> None:
 def test_japanese_stays_readable(tmp_path: Path) -> None:
     started(tmp_path).info("停止しました")
     assert "停止しました" in written(tmp_path)
+
+
+def test_each_line_of_a_secret_that_is_a_list_is_masked() -> None:
+    masker = Masker([Secret("tgram://token-one/1\n  slack://token-two/2  \n")])
+    assert masker.mask("sent to slack://token-two/2 and tgram://token-one/1") == "sent to *** and ***"

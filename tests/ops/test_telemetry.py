@@ -42,6 +42,7 @@ CONTRACT = {
     "gmobot_halted": ("gauge", ()),
     "gmobot_state_unwritable": ("gauge", ()),
     "gmobot_notifications_total": ("counter", ("outcome",)),
+    "gmobot_heartbeats_total": ("counter", ("outcome",)),
     "gmobot_build_info": ("gauge", ("config_hash", "version")),
 }
 
@@ -66,6 +67,7 @@ def used() -> Telemetry:
     telemetry.decision("hold")
     telemetry.request("/v1/order", "refused", "validation")
     telemetry.unprotected("stop_refused", 1.5)
+    telemetry.heartbeat("sent")
     telemetry.notification("sent")
     telemetry.account(equity_jpy=1e7, drawdown=0.01, daily_pnl_jpy=-5.0, positions={"BTC": 0.01})
     telemetry.surroundings(

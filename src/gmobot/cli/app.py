@@ -21,6 +21,8 @@ state_app = typer.Typer(no_args_is_help=True, help="The state database: back up,
 app.add_typer(config_app, name="config")
 app.add_typer(audit_app, name="audit")
 app.add_typer(state_app, name="state")
+notify_app = typer.Typer(no_args_is_help=True, help="Notifications to people.")
+app.add_typer(notify_app, name="notify")
 
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", envvar="GMOBOT_CONFIG", help="Configuration file.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Machine-readable output.")]
@@ -191,6 +193,14 @@ def state_verify(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fa
     from gmobot.cli.state import verify
 
     raise typer.Exit(verify(config, as_json=as_json))
+
+
+@notify_app.command("test")
+def notify_test(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:  # noqa: FBT002
+    """Send one message to each target; exit 6 when one did not arrive, or there is none."""
+    from gmobot.cli.notify import send_test
+
+    raise typer.Exit(send_test(config, as_json=as_json))
 
 
 def _control(config: Path, command: str, *, acknowledge: bool = False) -> None:

@@ -19,6 +19,7 @@ from aiohttp.web import AppRunner
 from gmobot import __version__
 from gmobot.cli import hangup
 from gmobot.cli.control import SOCKET
+from gmobot.cli.notify import heartbeat_of, notifier_of, tell_failure
 from gmobot.clock import SystemClock
 from gmobot.config import Config, Environment, LoadedConfig, Mode, load
 from gmobot.errors import ConfigError, GmobotError, MissingSecretError, UserError
@@ -55,13 +56,18 @@ def run_daemon(path: Path, *, debug: bool) -> int:
     """
     try:
         loaded = load(path)
-    except ConfigError as error:
+        secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
+    except (ConfigError, OSError) as error:
         _leave_unread(str(error))
+        tell_failure(None, str(error))
         raise
     config = loaded.config
-    secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
     _make_directories(config)
-    masker = logs.configure(config.paths.logs, secrets=[found.value for found in secrets.values()], console=_wants_console())
+    masker = logs.configure(
+        config.paths.logs,
+        secrets=[*(found.value for found in secrets.values()), Secret(config.heartbeat.url.get_secret_value())],
+        console=_wants_console(),
+    )
     run_id = _new_run_id()
     try:
         with instance_lock(config.paths.state):
@@ -72,11 +78,13 @@ def run_daemon(path: Path, *, debug: bool) -> int:
                 return runner.run(_run(loaded, secrets, credentials, programs, run_id, masker))
     except UserError as error:
         _leave_refusal(config, run_id, str(error))
+        tell_failure(config, str(error))
         raise
     except (GmobotError, OSError, ExceptionGroup) as error:
         if debug:
             raise
         log.error("the daemon failed", error=_first(error))
+        tell_failure(config, _first(error), crashed=True)
         return 1
 
 
@@ -134,6 +142,9 @@ async def _run(
             instruments=config.instruments,
             learn=masker.learn,
         )
+        notifier = notifier_of(config, secrets, store, clock, telemetry, run_id)
+        if SecretName.DISCORD_WEBHOOK_URL in secrets:
+            rotation.on_change(SecretName.DISCORD_WEBHOOK_URL, notifier.use_webhook)
         daemon = Daemon(
             config,
             links,
@@ -146,16 +157,21 @@ async def _run(
             preflight=[found.warning for found in secrets.values() if found.warning],
             rotation=rotation,
             previous_crashed=crashed,
+            notifier=notifier,
         )
+        heartbeat = heartbeat_of(config, secrets, daemon.checks, telemetry)
         loop = asyncio.get_running_loop()
         for name in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(name, daemon.stop)
         hangup.hand_over(loop, rotation.due.set)
         token = secrets.get(SecretName.CONTROL_TOKEN)
         web = await _serve_web(daemon, config, telemetry, token.value if token else None, rotation)
+        beating = asyncio.create_task(heartbeat.run()) if heartbeat is not None else None
         try:
             await daemon.run()
         finally:
+            if beating is not None:
+                beating.cancel()
             for runner in web:
                 await runner.cleanup()
             for transport in transports:

@@ -31,6 +31,7 @@ from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
+from gmobot.live.notifier import Notifier
 from gmobot.live.ownership import KEY as OWNER
 from gmobot.live.ownership import claim, owner_of
 from gmobot.live.publisher import Publisher
@@ -98,6 +99,7 @@ class Daemon:
         preflight: list[str],
         rotation: Rotation | None = None,
         previous_crashed: bool = False,
+        notifier: Notifier | None = None,
     ) -> None:
         self.config = config
         self.config_hash = config.hash()
@@ -106,6 +108,7 @@ class Daemon:
         self.run_id = run_id
         self.preflight = preflight
         self.previous_crashed = previous_crashed
+        self.notifier = notifier
         self.started_ns = clock.now_ns()
         self.status = "starting"
         self.last_error: str | None = None
@@ -191,6 +194,8 @@ class Daemon:
         reason = "failed"
         try:
             await self._open_store()
+            if self.notifier is not None:
+                await self.notifier.start()
             await self._begin()
             await self._trade_until_stopped()
             reason = self._stop_reason
@@ -393,6 +398,8 @@ class Daemon:
                 await self._store.save_account(self.account.state.to_dict())
             if not failed:
                 await self._store.end_run(reason, [Event("run_stopped", {"reason": reason})])
+            if self.notifier is not None:
+                await self.notifier.finish(seconds=self.config.runtime.stop_grace_seconds / 2)
             self._publisher.progress()
             halted = self.guards is not None and self.guards.halted
             status = "failed" if failed else "halted" if halted else "stopped"
@@ -423,7 +430,7 @@ class Daemon:
         guards, account, books = self._started(self.guards), self._started(self.account), self._started(self.books)
         self.supervisor.check()
         guards.look_around(self.account_rest.server_offset_ns)
-        await self._housekeeping.keep(account)
+        await self._housekeeping.keep(account, books)
         if (news := self._housekeeping.news()) is not None:
             self._intake.audit.append(news)
             self.last_error = f"state_unwritable: {news.fields['detail']}"

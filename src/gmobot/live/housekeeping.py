@@ -1,10 +1,14 @@
-"""What the run loop does for the state at each turn: keep the account's marks, let go of what is old, say when nothing can be written."""
+"""What the run loop does for the state at each turn: keep the account's marks and what a day came to, let go of what is old.
+
+It also says when nothing can be written.
+"""
 
 from __future__ import annotations
 
-from gmobot.clock import Clock
+from gmobot.clock import Clock, trading_day
 from gmobot.live.account import Account
-from gmobot.live.records import Event
+from gmobot.live.books import Books
+from gmobot.live.records import ClosedDay, Event
 from gmobot.live.store import Store
 
 _PRUNE_SECONDS = 3_600.0
@@ -23,13 +27,33 @@ class Housekeeping:
         self._moved = False
         self._trouble: str | None = None
 
-    async def keep(self, account: Account) -> None:
-        """Keep a new peak or day."""
+    async def keep(self, account: Account, books: Books) -> None:
+        """Keep a new peak, or a new day and what the last one came to."""
+        closed = self._closed(account, books)
         self._moved |= account.observe()
+        if closed is not None:
+            self._moved, self._kept_at = False, self._clock.monotonic()
+            await self._store.close_day(closed, account.state.to_dict())
+            return
         waited = self._clock.monotonic() - self._kept_at
         if self._moved and (self._store.trouble is None or waited >= _ACCOUNT_SECONDS):
             self._moved, self._kept_at = False, self._clock.monotonic()
             await self._store.save_account(account.state.to_dict())
+
+    def _closed(self, account: Account, books: Books) -> ClosedDay | None:
+        """Return the day that has just ended, if one has; the next look makes it the past."""
+        now, state = self._clock.now_ns(), account.state
+        if state.base_cash is None or trading_day(now) <= state.day:
+            return None
+        held = {symbol: str(books.instrument(symbol).size(lots)) for symbol in books.symbols if (lots := books.position(symbol))}
+        return ClosedDay(
+            day=state.day,
+            closed_ns=now,
+            equity_uyen=account.equity_uyen,
+            profit_uyen=account.daily_pnl_uyen,
+            drawdown=account.drawdown,
+            positions=held,
+        )
 
     async def prune(self) -> None:
         """Let go of what is past its time, a little at every turn, and look again an hour after there was nothing."""

@@ -13,6 +13,7 @@ from gmobot.live.guards import STATUS_NAMES
 from gmobot.ops.artifacts import (
     InstrumentProgress,
     LastDecision,
+    Notification,
     Pipeline,
     PipelineSummary,
     RiskProgress,
@@ -75,6 +76,7 @@ def run_complete(daemon: Daemon, *, status: str, stop_reason: str | None) -> Run
         completed_at=iso_utc(daemon.clock.now_ns()) if final else None,
         pipeline=Pipeline(name="live", steps=_STEPS),
         pipeline_summary=_summary(daemon),
+        notifications=daemon.notifier.results() if daemon.notifier is not None else {"discord": Notification()},
     )
 
 

@@ -2,7 +2,8 @@
 
 Fills are kept for good, and with them everything that explains them: the order, the bar it was decided at, what was
 said about it, and how the core began. The rest of the journal, orders that never filled, other people's orders and
-runs of which nothing is left go once they are older than the retention.
+runs of which nothing is left go once they are older than the retention. Of the audit outbox the latest are kept, and
+what somebody has yet to be told of.
 """
 
 from __future__ import annotations
@@ -10,12 +11,17 @@ from __future__ import annotations
 import sqlite3
 from typing import NamedTuple
 
+from gmobot.clock import NS_PER_SECOND
 from gmobot.live.intents import IntentState
+from gmobot.ops.notices import TABLE
 
 AT_ONCE = 100
 """Rows that are looked at in one table: a few milliseconds."""
 OUTBOX_KEPT = 20_000
 """Audit events that are kept after they are in the log file."""
+_UNTOLD_NS = 7 * 86_400 * NS_PER_SECOND
+"""How long one is kept that somebody has yet to be told of; later it is no news."""
+_TOLD_OF = ", ".join(f"'{name}'" for name in TABLE)
 _FINAL = ", ".join(f"'{state.value}'" for state in IntentState if state.is_final)
 
 
@@ -80,11 +86,14 @@ class Pruner:
         Raises:
             sqlite3.Error: It cannot be written.
         """
-        told = "SELECT seq FROM audit WHERE seq <= ? ORDER BY seq LIMIT ?"
+        newest = "SELECT ts_ns FROM audit ORDER BY seq DESC LIMIT 1"
+        untold = f"seq > (SELECT MIN(seq) FROM notified) AND event IN ({_TOLD_OF}) AND ts_ns > ({newest}) - :kept"  # noqa: S608  # ours
+        told = f"SELECT seq FROM audit WHERE seq <= :last AND ({untold}) IS NOT TRUE ORDER BY seq LIMIT :most"  # noqa: S608  # ours
         past = dict(self._past)
         with db:
             db.execute("BEGIN IMMEDIATE")
-            looked = db.execute(f"DELETE FROM audit WHERE seq IN ({told})", (copied - OUTBOX_KEPT, AT_ONCE)).rowcount  # noqa: S608  # ours
+            values = {"last": copied - OUTBOX_KEPT, "most": AT_ONCE, "kept": _UNTOLD_NS}
+            looked = db.execute(f"DELETE FROM audit WHERE seq IN ({told})", values).rowcount  # noqa: S608  # ours
             looked += sum(self._look(db, kind, past, before_ns) for kind in _KINDS)
         self._past = past
         return looked

@@ -35,3 +35,22 @@ class JournalRow(msgspec.Struct, frozen=True, kw_only=True):
     symbol: str
     payload: str
     ref: int = 0
+
+
+class ClosedDay(msgspec.Struct, frozen=True, kw_only=True):
+    """A trading day as its last moment left it.
+
+    Attributes:
+        day: Its number (:func:`gmobot.clock.trading_day`).
+        equity_uyen: Everything ours, at the market.
+        profit_uyen: What trading brought of it since the day began.
+        drawdown: Share of the peak, 0 to 1.
+        positions: Coins by symbol, as decimal strings; only what is held.
+    """
+
+    day: int
+    closed_ns: int
+    equity_uyen: int
+    profit_uyen: int
+    drawdown: float
+    positions: dict[str, str]

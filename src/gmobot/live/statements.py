@@ -10,7 +10,7 @@ import msgspec
 
 from gmobot.live.flows import Flow
 from gmobot.live.intents import Fill, Intent, Latch
-from gmobot.live.records import EngineRow, Event, JournalRow
+from gmobot.live.records import ClosedDay, EngineRow, Event, JournalRow
 
 Value = int | float | str | bytes | None
 Statement = tuple[str, tuple[Value, ...]]
@@ -84,6 +84,24 @@ def begin_run(run_id: str, config_hash: str, now_ns: int) -> Statement:
 def end_run(run_id: str, reason: str, now_ns: int) -> Statement:
     """Record the clean end of a run."""
     return "UPDATE runs SET ended_ns = ?, stop_reason = ? WHERE run_id = ?", (now_ns, reason, run_id)
+
+
+def close_day(day: ClosedDay) -> Statement:
+    """Keep what a trading day left behind; what the ledgers came to is read from themselves."""
+    totals = ("realized_uyen", "fees_uyen", "closed_trades")
+    sums = ", ".join(f"COALESCE(SUM(json_extract(record, '$.{name}')), 0)" for name in totals)
+    sql = f"INSERT OR IGNORE INTO days SELECT ?, ?, ?, ?, ?, ?, {sums}, (SELECT COUNT(*) FROM fills) FROM ledgers"  # noqa: S608  # our own words
+    return sql, (day.day, day.closed_ns, day.equity_uyen, day.profit_uyen, day.drawdown, json.dumps(day.positions))
+
+
+def write_notified(target: str, seq: int, state: str) -> Statement:
+    """Keep how far a channel has been told."""
+    return "INSERT OR REPLACE INTO notified VALUES (?, ?, ?)", (target, seq, state)
+
+
+def forget_notified(known: Sequence[str]) -> Statement:
+    """Forget the channels that are no more; one that comes back begins anew."""
+    return f"DELETE FROM notified WHERE target NOT IN ({', '.join('?' * len(known))})", tuple(known)  # noqa: S608  # only question marks
 
 
 def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Statement]:

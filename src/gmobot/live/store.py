@@ -24,7 +24,7 @@ from gmobot.live.database import AuditSink, Connect, Database, Numbered, Unwrita
 from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.flows import Flow
 from gmobot.live.intents import Fill, Intent, Latch
-from gmobot.live.records import EngineRow, Event, JournalRow
+from gmobot.live.records import ClosedDay, EngineRow, Event, JournalRow
 from gmobot.live.saved import Saved
 from gmobot.live.statements import Batch
 from gmobot.live.workers import Worker
@@ -156,6 +156,14 @@ class Store:
     async def save_account(self, account: Mapping[str, int], events: Sequence[Event] = ()) -> None:
         """Write account-wide numbers: base cash, peak, day start."""
         await self._commit(statements.write_account(account), events)
+
+    async def close_day(self, day: ClosedDay, account: Mapping[str, int]) -> None:
+        """Write what a trading day left behind, with the numbers the next one begins with."""
+        await self._commit([statements.close_day(day), *statements.write_account(account)], [])
+
+    async def keep_notified(self, batch: Batch, events: Sequence[Event] = ()) -> None:
+        """Write how far people were told: nothing follows from it, so it may wait."""
+        await self._commit(batch, events, Way.WAIT)
 
     async def take_flow(
         self,

@@ -1,8 +1,8 @@
 """Where blocking work runs: a thread with a queue in production, inline under a virtual clock.
 
-The house has exactly two such threads: one that writes the database, one that decides. Neither may be
-a pool: the database has one writer, and a strategy's state belongs to one thread. Threads are daemonic
-because a strategy that hangs must not keep the process from ending.
+The house has exactly two such threads, one that writes the database and one that decides, and one more for each
+channel to people. None may be a pool: the database has one writer, and a strategy's state belongs to one thread.
+Threads are daemonic because what hangs on one must not keep the process from ending.
 """
 
 from __future__ import annotations
@@ -61,9 +61,9 @@ class ThreadWorker:
         self._calls.put(work)
         return await future
 
-    def close(self) -> None:
+    def close(self, *, wait_seconds: float = 5.0) -> None:
         self._calls.put(None)
-        self._thread.join(timeout=5.0)
+        self._thread.join(timeout=wait_seconds)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:

@@ -47,8 +47,8 @@ class Masker:
 
     def learn(self, secrets: Iterable[Secret]) -> None:
         """Mask more secrets from now on; those of before stay masked."""
-        spellings = {text for secret in secrets for text in _spellings(secret.reveal().decode(errors="replace"))}
-        known = spellings.union(self._texts)
+        wholes = {whole for secret in secrets for whole in _wholes(secret.reveal().decode(errors="replace"))}
+        known = {text for whole in wholes for text in _spellings(whole)}.union(self._texts)
         # The longest first: a secret that begins with another one must not keep its end.
         self._texts = sorted((text for text in known if len(text) >= _SHORTEST), key=len, reverse=True)
 
@@ -73,6 +73,11 @@ class Masker:
         """Mask a log event (a structlog processor)."""
         masked: dict[str, Any] = self.mask(event)
         return masked
+
+
+def _wholes(text: str) -> set[str]:
+    """Return a secret, and where it is a list, each line of it: every one is a secret of its own."""
+    return {text, *(line.strip() for line in text.splitlines())}
 
 
 def _spellings(text: str) -> set[str]:

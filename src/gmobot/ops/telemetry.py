@@ -76,6 +76,7 @@ class Telemetry:
         self._halted = _Told("gmobot_halted", "1 while a latched halt stands", registry=registry)
         self._unwritable = _Told("gmobot_state_unwritable", "1 while the state database cannot be written", registry=registry)
         self._notifications = Counter("gmobot_notifications_total", "Notifications by outcome", ["outcome"], registry=registry)
+        self._heartbeats = Counter("gmobot_heartbeats_total", "Signs of life to the watcher outside", ["outcome"], registry=registry)
         Gauge("gmobot_build_info", "Version and configuration", ["version", "config_hash"], registry=registry).labels(
             version, config_hash
         ).set(1)
@@ -154,6 +155,10 @@ class Telemetry:
     def notification(self, outcome: str) -> None:
         """Count a notification."""
         self._notifications.labels(outcome).inc()
+
+    def heartbeat(self, outcome: str) -> None:
+        """Count a sign of life: ``sent``, ``failed``, or ``withheld`` because a health check failed."""
+        self._heartbeats.labels(outcome).inc()
 
     def account(self, *, equity_jpy: float, drawdown: float, daily_pnl_jpy: float, positions: dict[str, float]) -> None:
         """Set what the account is worth."""
