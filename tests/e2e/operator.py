@@ -21,7 +21,7 @@ from typing import Any
 
 from tests.documents.shell import PLACEHOLDER
 from tests.e2e.monitoring_images import stand_ins
-from tests.e2e.operations import START_SECONDS, Before, Needs, Row, Then
+from tests.e2e.operations import LIGHT_COVERAGE, START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
 from tests.e2e.stack import IMAGES, ROOT, clone, free_port
 from tests.e2e.terminal import type_in
@@ -76,6 +76,7 @@ class Operator:
     def _clone(self) -> None:
         """Copy what is under version control, and give it a history: a stable version, and a newer one with a newer schema."""
         clone(self.folder, os.geteuid())
+        (self.work / "light.coveragerc").write_text(LIGHT_COVERAGE, encoding="utf-8")
         programs = self.work / "bin"
         programs.mkdir()
         # A Python that lacks gmobot, called as the document calls it.
