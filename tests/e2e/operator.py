@@ -204,7 +204,7 @@ class Operator:
             if base := os.environ.get("PYTHON_IMAGE"):
                 self.env |= self._afterwards.enter_context(stand_ins(base, self.env["COMPOSE_PROJECT_NAME"]))
         elif before is Before.HOLDING:
-            self._resume_and_wait_for_coins()
+            self._begin_anew_and_wait_for_coins()
 
     def _newer_database(self) -> None:
         """Upgrade, let the newer program take the database further, and start the older one again."""
@@ -234,17 +234,12 @@ class Operator:
     def _keys_taken(self) -> int:
         return self.type("docker-compose exec -T bot gmobot audit search --event secret_loaded --json", 30.0)[1].count("GMO_API_")
 
-    def _resume_and_wait_for_coins(self) -> None:
-        """An emulator that began anew does not know what the bot held: each difference is taken over until it trades."""
+    def _begin_anew_and_wait_for_coins(self) -> None:
+        """An emulator that began anew knows nothing of what a bot sent before, so both do; then the bot buys."""
+        self.type("docker-compose down", 60.0)
+        shutil.rmtree(self.folder / "var")
         self._make(Needs.UP)
-
-        def holds() -> bool:
-            progress = self._artifact(PROGRESS)
-            if progress["status"] == "halted" or (progress["risk"] or {}).get("status") != "ok":
-                self.type("docker-compose exec -T bot gmobot resume --acknowledge", 30.0)
-            return self._position() > 0
-
-        until(holds, "the bot holds coins", seconds=240.0)
+        until(lambda: self._position() > 0, "the bot holds coins", seconds=240.0)
 
     def _see(self, then: Then) -> None:
         if then in (Then.HEALTHY, Then.HALTED, Then.SAME_RUN_NEW_KEY):
