@@ -239,6 +239,7 @@ class Operator:
         self.type("docker-compose down", 60.0)
         shutil.rmtree(self.folder / "var")
         self._make(Needs.UP)
+        until(lambda: self._artifact(PROGRESS)["status"] == "running", "running", seconds=START_SECONDS)
         until(lambda: self._position() > 0, "the bot holds coins", seconds=240.0)
 
     def _see(self, then: Then) -> None:
@@ -291,7 +292,9 @@ class Operator:
             return False
 
     def _artifact(self, name: str) -> Any:
-        return json.loads((self.folder / "var" / "artifacts" / name).read_bytes())
+        path = self.folder / "var" / "artifacts" / name
+        until(path.exists, name, seconds=START_SECONDS)
+        return json.loads(path.read_bytes())
 
     def _asked(self, query: str) -> Any:
         with closing(sqlite3.connect(f"file:{self.folder / 'var/state/gmobot.db'}?mode=ro", uri=True)) as db:
