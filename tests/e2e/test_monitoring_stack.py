@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.deploy.monitoring import needs_alertmanager, needs_prometheus
 from tests.deploy.processes import ask, free_port, get, until, with_url
+from tests.e2e.monitoring_images import DOCKERFILES, stand_ins
 from tests.e2e.stack import Stack, docker, needs_docker
 
 BASE = os.environ.get("PYTHON_IMAGE", "")
@@ -27,32 +24,13 @@ pytestmark = [
     needs_alertmanager,
 ]
 WEBHOOK = "http://127.0.0.1:9/webhook-that-nobody-else-may-read"
-DOCKERFILES = {
-    "prometheus": "COPY prometheus promtool /bin/\nRUN mkdir /prometheus && chown 65534:65534 /prometheus\nUSER 65534\n",
-    "alertmanager": (
-        "COPY alertmanager amtool /bin/\nCOPY templates /usr/share/prometheus/alertmanager\n"
-        "RUN mkdir /alertmanager && chown 65534:65534 /alertmanager\nUSER 65534\n"
-    ),
-    "grafana": 'RUN mkdir /var/lib/grafana\nENTRYPOINT ["python3", "-m", "http.server", "-d", "/etc/gmobot/dashboards", "3000"]\n',
-}
-PROGRAMS = {"prometheus": "prometheus", "promtool": "promtool", "prometheus-alertmanager": "alertmanager", "amtool": "amtool"}
 
 
 @pytest.fixture(scope="module")
 def images() -> Iterator[dict[str, str]]:
     """Build the stand-ins; returns the variables that make Compose use them."""
-    tags = {name: f"gmobot-e2e-{name}:{os.getpid()}" for name in DOCKERFILES}
-    with tempfile.TemporaryDirectory() as folder:
-        for program, name in PROGRAMS.items():
-            shutil.copy(str(shutil.which(program)), Path(folder) / name)
-        # What the official image carries inside of its program.
-        shutil.copytree("/usr/share/prometheus/alertmanager", Path(folder) / "templates")
-        for name, lines in DOCKERFILES.items():
-            file = Path(folder) / f"Dockerfile.{name}"
-            file.write_text(f"FROM {BASE}\n{lines}", encoding="utf-8")
-            docker("build", "-q", "-t", tags[name], "-f", str(file), folder)
-    yield {f"{name.upper()}_IMAGE": tag for name, tag in tags.items()}
-    subprocess.run(["docker", "rmi", *tags.values()], capture_output=True, check=False)
+    with stand_ins(BASE, f"gmobot-e2e-{os.getpid()}") as variables:
+        yield variables
 
 
 @pytest.fixture
