@@ -10,7 +10,7 @@ import signal
 import sys
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import structlog
@@ -58,6 +58,7 @@ def run_daemon(path: Path, *, debug: bool) -> int:
         loaded = load(path)
         secrets = {name: found for name in SecretName if (found := find_secret(name)) is not None}
     except (ConfigError, OSError) as error:
+        _leave_unread(str(error))
         tell_failure(None, str(error))
         raise
     config = loaded.config
@@ -67,7 +68,7 @@ def run_daemon(path: Path, *, debug: bool) -> int:
         secrets=[*(found.value for found in secrets.values()), Secret(config.heartbeat.url.get_secret_value())],
         console=_wants_console(),
     )
-    run_id = f"{SystemClock().now_ns() // 10**9}-{uuid.uuid4().hex[:8]}"
+    run_id = _new_run_id()
     try:
         with instance_lock(config.paths.state):
             credentials = _credentials(config, secrets)
@@ -253,13 +254,13 @@ def _make_directories(config: Config) -> None:
         raise ConfigError(f"paths.var: {error.filename} cannot be made ({error.strerror}); check who owns it") from None
 
 
-def _leave_refusal(config: Config, run_id: str, why: str) -> None:
+def _leave_refusal(config: Config, run_id: str, why: str, *, config_hash: str | None = None) -> None:
     """Leave in ``run_progress.json`` why the start was refused."""
     now = _now()
     refusal = RunProgress(
         run_id=run_id,
         version=__version__,
-        config_hash=config.hash(),
+        config_hash=config_hash or config.hash(),
         mode=config.mode.value,
         environment=config.environment.value,
         execute_orders=config.execute_orders,
@@ -274,6 +275,23 @@ def _leave_refusal(config: Config, run_id: str, why: str) -> None:
     )
     if "another gmobot runs" not in why:
         artifacts.write(config.paths.artifacts, refusal)
+
+
+def _leave_unread(why: str) -> None:
+    """Leave the same where the configuration itself cannot be read: in ``var``, if there is one and no daemon runs on it."""
+    config = Config()
+    with suppress(ConfigError):
+        config = load(None).config
+    if not config.paths.var.is_dir():
+        return
+    with suppress(UserError, OSError):
+        _make_directories(config)
+        with instance_lock(config.paths.state):
+            _leave_refusal(config, _new_run_id(), why, config_hash="unknown")
+
+
+def _new_run_id() -> str:
+    return f"{SystemClock().now_ns() // 10**9}-{uuid.uuid4().hex[:8]}"
 
 
 def _now() -> str:
