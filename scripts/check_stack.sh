@@ -5,7 +5,9 @@
 #   check_stack_prepare NAME    refuse real secrets, make the folders
 #   check_stack_build           build the image
 #   check_stack_up              start with empty var/, wait until the bot is healthy
+#   check_stack_wait            wait until the bot is healthy, after a restart
 #   check_stack_verify SECONDS  health, metrics, artifacts, a decision (scripts/smoke_check.py)
+#   check_emulator METHOD PATH [BODY]  ask what only the emulator has
 #   check_stack_diagnostics     what to send along with a call for help
 #   check_stack_down            end it, remove every trace
 #   compose …                   docker-compose on this stack
@@ -13,6 +15,8 @@
 check_root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 check_healthy_seconds=${CHECK_HEALTHY_SECONDS:-90}
 check_work=
+# shellcheck disable=SC2034  # the account's name at the emulator, for scripts that source this
+check_key=
 
 compose() {
     local -a program=(docker compose)
@@ -42,11 +46,15 @@ check_stack_prepare() {
     check_stack_refuse_real_secrets || return
     check_project=gmobot-$1-$$
     key=${GMO_API_KEY:-emulator-key} secret=${GMO_API_SECRET:-emulator-secret}
+    # shellcheck disable=SC2034
+    check_key=$key
     check_work=$(mktemp -d "${TMPDIR:-/tmp}/gmobot-$1.XXXXXX")
     # All that Compose would take from the environment or from .env is said here.
     export COMPOSE_PROFILES=emulator GMOBOT_IMAGE=gmobot:check GMOBOT_CONFIG=configs/emulator.yaml
     export GMOBOT_VAR=$check_work/var GMOBOT_SECRETS=$check_work/secrets CHECK_ACCOUNT="$key:$secret:JPY=10000000,BTC=0.5"
-    export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' GMOBOT_NOTIFY_URLS='' GMOBOT_HEARTBEAT_URL='' AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION=''
+    export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' GMOBOT_NOTIFY_URLS='' GMOBOT_HEARTBEAT_URL=''
+    export AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION='' GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0
+    export CHECK_SPEED=${check_speed:-1} CHECK_PARAMS=${check_params:-{\}}
     export GMOBOT_UID=1000 GMOBOT_GID=1000 HEALTH_PORT
     # What the bot writes must be the caller's to remove; only root may remove everybody's.
     if ((EUID != 0)); then GMOBOT_UID=$(id -u) GMOBOT_GID=$(id -g); fi
@@ -58,7 +66,7 @@ check_stack_prepare() {
 check_stack_build() {
     if ! compose build bot >"$check_work/build.log" 2>&1; then
         tail -n 40 "$check_work/build.log"
-        echo 'the image cannot be built'
+        echo 'failed_check=build.failed the image cannot be built'
         return 1
     fi
 }
@@ -83,27 +91,43 @@ check_free_port() {
 }
 
 check_stack_up() {
+    if ! compose up -d >"$check_work/up.log" 2>&1; then
+        cat "$check_work/up.log"
+        echo 'failed_check=start.not_started the containers cannot be started'
+        return 1
+    fi
+    check_stack_wait
+}
+
+check_stack_wait() {
     local deadline=$((SECONDS + check_healthy_seconds)) bot state
-    compose up -d >"$check_work/up.log" 2>&1 || { cat "$check_work/up.log"; return 1; }
-    bot=$(compose ps -q bot)
+    bot=$(compose ps -a -q bot)
     while state=$(docker inspect -f '{{.State.Status}} {{.State.Health.Status}}' "$bot"); do
         case $state in
             'running healthy') return 0 ;;
-            exited* | dead*) echo "the bot ended"; return 1 ;;
+            exited* | dead*) echo "failed_check=start.ended the bot ended: $state"; return 1 ;;
         esac
         if ((SECONDS >= deadline)); then
-            echo "the bot is not healthy after $check_healthy_seconds s: $state"
+            echo "failed_check=start.unhealthy the bot is not healthy after $check_healthy_seconds s: $state"
             return 1
         fi
         sleep 0.5
     done
+    echo 'failed_check=start.ended there is no bot any more'
     return 1
 }
 
 check_stack_verify() {
     compose exec -T bot python - "$1" <"$check_root/scripts/smoke_check.py" || return
     # The same two files as the operator finds them, outside.
-    [[ -s $GMOBOT_VAR/artifacts/run_progress.json && -s $GMOBOT_VAR/artifacts/run_complete.json ]]
+    if [[ ! -s $GMOBOT_VAR/artifacts/run_progress.json || ! -s $GMOBOT_VAR/artifacts/run_complete.json ]]; then
+        echo "failed_check=run_progress.missing not both artifacts are in var/artifacts outside"
+        return 1
+    fi
+}
+
+check_emulator() {
+    compose exec -T exchange python - "$@" <"$check_root/scripts/ask_emulator.py"
 }
 
 check_stack_diagnostics() {
