@@ -1,12 +1,17 @@
-"""An emulator that plays a recorded day sixty times faster, and a folder whose path fits into a socket's address."""
+"""A recorded day sixty times faster, a folder whose path fits into a socket's address, and a clone with Compose in it."""
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.processes import DAY, Bot, Emulator
+from tests.e2e.stack import IMAGE, ROOT, Stack, clone, compose_program
 
 
 @pytest.fixture
@@ -23,3 +28,37 @@ def bot(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     trader = Bot(tmp_path_factory.mktemp("b"), emulator.url)
     yield trader
     trader.kill()
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """The image, built once for all tests, as Compose builds it."""
+    command = [*compose_program(), "build", "bot"]
+    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"GMOBOT_IMAGE": IMAGE}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
+    return IMAGE
+
+
+@pytest.fixture
+def stack(request: pytest.FixtureRequest) -> Iterator[Stack]:
+    """A fresh clone, with nothing beside what is under version control; taken down afterwards."""
+    uid = getattr(request, "param", os.geteuid())
+    if uid != os.geteuid() and os.geteuid() != 0:
+        pytest.skip("only root can be other users")
+    made = Stack(uid)
+    try:
+        yield made
+    finally:
+        made.remove()
+
+
+@pytest.fixture
+def spoilt() -> Iterator[Path]:
+    """A copy of the house that a test may spoil."""
+    folder = Path(tempfile.mkdtemp(prefix="gmobot-spoilt."))
+    clone(folder)
+    folder.chmod(0o755)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)

@@ -17,14 +17,11 @@ from typing import Any
 import pytest
 from tests.deploy.monitoring import needs_alertmanager, needs_prometheus
 from tests.deploy.processes import ask, free_port, get, until, with_url
-from tests.e2e.test_docker import Stack, docker, docker_answers, stack
-
-__all__ = ["stack"]
+from tests.e2e.stack import Stack, docker, needs_docker
 
 BASE = os.environ.get("PYTHON_IMAGE", "")
 pytestmark = [
-    pytest.mark.e2e,
-    pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers; see .ci/docker_e2e.sh"),
+    *needs_docker,
     pytest.mark.skipif(not BASE, reason="PYTHON_IMAGE is not set; see .ci/base_image.sh"),
     needs_prometheus,
     needs_alertmanager,
@@ -95,7 +92,6 @@ def answers(url: str) -> bool:
 
 
 def test_the_profile_comes_up_and_sees_the_bot_on_its_port(monitored: Stack) -> None:
-    monitored.compose("build", "bot")
     url = up(monitored)
     assert monitored.port != 9754
 
@@ -116,7 +112,6 @@ def test_the_profile_comes_up_and_sees_the_bot_on_its_port(monitored: Stack) -> 
 
 
 def test_alertmanager_starts_without_a_webhook_and_gets_it_alone_when_it_is_there(monitored: Stack) -> None:
-    monitored.compose("build", "bot")
     read = "cd /run/alertmanager && ls && cat *"
 
     def inside(command: str) -> str:

@@ -13,6 +13,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from coverage import Coverage
 from tests.emulator.support import START_NS, Desk, FixedClock, LoopClock, btc, frames, virtual
 
 from gmobot.clock import NS_PER_SECOND
@@ -276,8 +277,8 @@ def test_ten_simulated_minutes_are_cheap() -> None:
         await socket.close()
         return spent
 
-    # Generous: this runs in asyncio's debug mode, which costs more than the work itself.
-    assert virtual(scenario) < 1.0
+    # Generous: this runs in asyncio's debug mode, which costs more than the work itself, as does the measuring of coverage.
+    assert virtual(scenario) < (4.0 if Coverage.current() else 1.0)
 
 
 def test_a_market_needs_no_loop_to_have_a_price() -> None:
