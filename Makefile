@@ -8,7 +8,7 @@ SEEDS ?= 500
 CASES ?= 10000
 LOCK := $(BIN)/pip-compile -q --generate-hashes --strip-extras --no-emit-find-links --no-emit-index-url --allow-unsafe
 
-.PHONY: setup run test check lock bench sim lost planted mutation coverage clean
+.PHONY: setup run test check lock bench sim lost planted mutation coverage audit clean
 
 setup: $(STAMP)
 
@@ -52,6 +52,10 @@ mutation: setup  ## make mutation MUTATION="--file live/plan.py": does the suite
 
 coverage: setup  ## every branch of the code that handles money is run by a test
 	$(BIN)/python -m tests.mutation.coverage
+
+audit:  ## what is known against the bot's locked versions; asks the package index, so it is no part of any other check
+	@command -v pip-audit >/dev/null || { echo "pip-audit is not installed; run: pipx install pip-audit" >&2; exit 1; }
+	pip-audit --disable-pip --require-hashes -r requirements/run.lock
 
 sim: setup  ## make sim SEEDS=2000
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS)

@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# Runs a command where Docker answers and the images to start from are known:
+#
+#   .ci/with_docker.sh .venv/bin/python -m pytest -m docker tests/e2e
+#
+# Installs Docker where it is missing and starts a daemon where none answers; a daemon that was started here is ended
+# here, with whatever still ran in it. Needs root on Debian.
+set -euo pipefail
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+readonly here log=/var/log/dockerd.log
+daemon=
+
+install_docker() {
+    local program missing=()
+    for program in dockerd:docker.io docker-compose:docker-compose debootstrap:debootstrap iptables:iptables; do
+        command -v "${program%%:*}" >/dev/null || missing+=("${program##*:}")
+    done
+    if ((${#missing[@]})); then
+        apt-get update -qq
+        DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+    fi
+}
+
+start_docker() {
+    if docker info >/dev/null 2>&1; then return; fi
+    setsid dockerd >"$log" 2>&1 </dev/null &
+    daemon=$!
+    for _ in {1..120}; do
+        if docker info >/dev/null 2>&1; then return; fi
+        sleep 0.5
+    done
+    tail -n 20 "$log" >&2
+    echo 'dockerd does not answer' >&2
+    return 1
+}
+
+end_docker() {
+    if [[ -n $daemon ]]; then
+        kill "$daemon" 2>/dev/null || true
+        wait "$daemon" || true
+    fi
+}
+
+install_docker
+trap end_docker EXIT
+trap 'exit 130' INT TERM
+start_docker
+eval "$("$here/base_image.sh")"
+"$@"
