@@ -21,14 +21,14 @@ from typing import Any
 
 from tests.documents.shell import PLACEHOLDER
 from tests.e2e.monitoring_images import stand_ins
-from tests.e2e.operations import START_SECONDS, Before, Needs, Row, Then
+from tests.e2e.operations import LIGHT_COVERAGE, START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
+from tests.e2e.stack import IMAGES, ROOT, clone, free_port
 from tests.e2e.terminal import type_in
 
 from gmobot.live import schema
 from gmobot.ops.artifacts import COMPLETE, PROGRESS
 
-ROOT = Path(__file__).resolve().parents[2]
 STABLE, NEWER = "stable", "newer"
 TREES = ("configs", "docker-compose.yml", "scripts")
 _PORT = "9754"
@@ -40,7 +40,7 @@ class Operator:
     def __init__(self) -> None:
         self.work = Path(tempfile.mkdtemp(prefix="gmobot-operations."))
         self.folder = self.work / "clone"
-        self.port = _PORT if _is_free(int(_PORT)) else str(_free_port())
+        self.port = _PORT if _is_free(int(_PORT)) else str(free_port())
         self.env = self._environment()
         self.words = {
             "GMO_API_KEY": "emulator-key",
@@ -54,30 +54,29 @@ class Operator:
         self._clone()
 
     def _environment(self) -> dict[str, str]:
-        kept = {name: os.environ[name] for name in ("PATH", "PYTHON_IMAGE", "BUILDER_IMAGE", "DOCKER_HOST", "TMPDIR") if name in os.environ}
+        kept = {name: os.environ[name] for name in ("PATH", "TMPDIR") if name in os.environ}
         # The exchange cannot be reached: the environment, and nothing else, says that this one is an emulator.
-        return kept | {
-            "HOME": str(self.work),
-            "TERM": "dumb",
-            "COMPOSE_PROJECT_NAME": f"gmobot-operations-{os.getpid()}",
-            "COMPOSE_PROFILES": "emulator",
-            "GMOBOT_CONFIG": "configs/emulator.yaml",
-            "GMOBOT_IMAGE": os.environ.get("GMOBOT_IMAGE", "gmobot:operations"),
-            "HEALTH_PORT": self.port,
-            # Until there are files, as the document allows.
-            "GMO_API_KEY": "emulator-key",
-            "GMO_API_SECRET": "emulator-secret",
-        }
+        return (
+            kept
+            | IMAGES
+            | {
+                "HOME": str(self.work),
+                "TERM": "dumb",
+                "COMPOSE_PROJECT_NAME": f"gmobot-operations-{os.getpid()}",
+                "COMPOSE_PROFILES": "emulator",
+                "GMOBOT_CONFIG": "configs/emulator.yaml",
+                "GMOBOT_IMAGE": os.environ.get("GMOBOT_IMAGE", "gmobot:operations"),
+                "HEALTH_PORT": self.port,
+                # Until there are files, as the document allows.
+                "GMO_API_KEY": "emulator-key",
+                "GMO_API_SECRET": "emulator-secret",
+            }
+        )
 
     def _clone(self) -> None:
         """Copy what is under version control, and give it a history: a stable version, and a newer one with a newer schema."""
-        files = subprocess.run(
-            ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, check=True, capture_output=True, text=True
-        ).stdout
-        for name in files.splitlines():
-            if (ROOT / name).is_file():
-                (self.folder / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(ROOT / name, self.folder / name)
+        clone(self.folder, os.geteuid())
+        (self.work / "light.coveragerc").write_text(LIGHT_COVERAGE, encoding="utf-8")
         programs = self.work / "bin"
         programs.mkdir()
         # A Python that lacks gmobot, called as the document calls it.
@@ -115,8 +114,8 @@ class Operator:
         """Do what a row says, and see that it holds."""
         self._make(row.needs)
         self._happen(row.before)
-        began = time.monotonic()
         command = self._worded(row.command)
+        began = time.monotonic()
         if row.ends:
             self._run_until_told(command, row)
         elif exported := re.fullmatch(r"export (\w+)=(\S+)", command):
@@ -147,7 +146,9 @@ class Operator:
 
     def _worded(self, command: str) -> str:
         if "<ORDER_ID>" in command:
-            self.words["ORDER_ID"] = str(self._asked("SELECT max(order_id) FROM intents WHERE executed_lots > 0"))
+            filled = "SELECT max(order_id) FROM intents WHERE executed_lots > 0"
+            until(lambda: self._asked(filled) is not None, "an order that filled", seconds=240.0)
+            self.words["ORDER_ID"] = str(self._asked(filled))
         return PLACEHOLDER.sub(lambda found: self.words[found[0][1:-1]], command).replace(_PORT, self.port)
 
     def type(self, command: str, seconds: float, env: dict[str, str] | None = None) -> tuple[int, str]:
@@ -198,12 +199,12 @@ class Operator:
         elif before is Before.SECOND_KEY:
             self._second_key()
         elif before is Before.NO_REGISTRY:
-            self.env |= {f"{name}_PORT": str(_free_port()) for name in ("PROMETHEUS", "ALERTMANAGER", "GRAFANA")}
+            self.env |= {f"{name}_PORT": str(free_port()) for name in ("PROMETHEUS", "ALERTMANAGER", "GRAFANA")}
             # Whoever gives an image for Python reaches no registry.
             if base := os.environ.get("PYTHON_IMAGE"):
                 self.env |= self._afterwards.enter_context(stand_ins(base, self.env["COMPOSE_PROJECT_NAME"]))
         elif before is Before.HOLDING:
-            self._resume_and_wait_for_coins()
+            self._begin_anew_and_wait_for_coins()
 
     def _newer_database(self) -> None:
         """Upgrade, let the newer program take the database further, and start the older one again."""
@@ -233,17 +234,12 @@ class Operator:
     def _keys_taken(self) -> int:
         return self.type("docker-compose exec -T bot gmobot audit search --event secret_loaded --json", 30.0)[1].count("GMO_API_")
 
-    def _resume_and_wait_for_coins(self) -> None:
-        """An emulator that began anew does not know what the bot held: each difference is taken over until it trades."""
+    def _begin_anew_and_wait_for_coins(self) -> None:
+        """An emulator that began anew knows nothing of what a bot sent before, so both do; then the bot buys."""
+        self.type("docker-compose down", 60.0)
+        shutil.rmtree(self.folder / "var")
         self._make(Needs.UP)
-
-        def holds() -> bool:
-            progress = self._artifact(PROGRESS)
-            if progress["status"] == "halted" or (progress["risk"] or {}).get("status") != "ok":
-                self.type("docker-compose exec -T bot gmobot resume --acknowledge", 30.0)
-            return self._position() > 0
-
-        until(holds, "the bot holds coins", seconds=240.0)
+        until(lambda: self._position() > 0, "the bot holds coins", seconds=240.0)
 
     def _see(self, then: Then) -> None:
         if then in (Then.HEALTHY, Then.HALTED, Then.SAME_RUN_NEW_KEY):
@@ -314,9 +310,3 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator
 
 import pytest
 from tests.e2e.operations import ASIDE, TABLE, Row
 from tests.e2e.operator import Operator
+from tests.e2e.stack import docker_answers
 
-
-def _docker_answers() -> bool:
-    try:
-        return subprocess.run(["docker", "info"], capture_output=True, check=False).returncode == 0
-    except FileNotFoundError:
-        return False
-
-
-pytestmark = [pytest.mark.e2e, pytest.mark.skipif(not _docker_answers(), reason="no Docker daemon answers; see .ci/with_docker.sh")]
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.docker,
+    pytest.mark.skipif(not docker_answers(), reason="no Docker daemon answers; see .ci/with_docker.sh"),
+]
 ROWS = (*TABLE, *ASIDE)
 
 
