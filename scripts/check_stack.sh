@@ -48,9 +48,11 @@ check_stack_prepare() {
     key=${GMO_API_KEY:-emulator-key} secret=${GMO_API_SECRET:-emulator-secret}
     # shellcheck disable=SC2034
     check_key=$key
-    check_work=$(mktemp -d "${TMPDIR:-/tmp}/gmobot-$1.XXXXXX")
+    check_work=$(mktemp -d "${TMPDIR:-/tmp}/gmobot-$1-$$.XXXXXX")
     # All that Compose would take from the environment or from .env is said here.
-    export COMPOSE_PROFILES=emulator GMOBOT_IMAGE=gmobot:check GMOBOT_CONFIG=configs/emulator.yaml
+    export COMPOSE_PROFILES=emulator GMOBOT_CONFIG=configs/emulator.yaml
+    # A name of its own: another check may be building other code meanwhile.
+    export GMOBOT_IMAGE=gmobot:check-$1-$$
     export GMOBOT_VAR=$check_work/var GMOBOT_SECRETS=$check_work/secrets CHECK_ACCOUNT="$key:$secret:JPY=10000000,BTC=0.5"
     export GMO_API_KEY='' GMO_API_SECRET='' DISCORD_WEBHOOK_URL='' GMOBOT_CONTROL_TOKEN='' GMOBOT_NOTIFY_URLS='' GMOBOT_HEARTBEAT_URL=''
     export AUDIT_LOG_MAX_BYTES='' AUDIT_LOG_RETENTION='' GMOBOT_MEMORY=1g GMOBOT_CPUS=1.0
@@ -151,5 +153,9 @@ check_stack_down() {
 
 check_stack_remove() {
     check_stack_down
-    if [[ -n $check_work ]]; then rm -rf --one-file-system "$check_work"; fi
+    if [[ -n $check_work ]]; then
+        # What it was built from stays, so that the next one is built in seconds.
+        docker rmi --no-prune "$GMOBOT_IMAGE" >/dev/null 2>&1 || true
+        rm -rf --one-file-system "$check_work"
+    fi
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -32,9 +33,11 @@ def bot(emulator: Emulator, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 @pytest.fixture(scope="session")
 def image() -> str:
-    """The image, built once for all tests, as Compose builds it."""
+    """The image, built once for all tests, as Compose builds it; who tests beside us waits and finds it built."""
     command = [*compose_program(), "build", "bot"]
-    done = subprocess.run(command, cwd=ROOT, env=os.environ | {"GMOBOT_IMAGE": IMAGE}, capture_output=True, text=True, check=False)
+    with (Path(tempfile.gettempdir()) / "gmobot-e2e.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | {"GMOBOT_IMAGE": IMAGE}, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout[-3_000:] + done.stderr
     return IMAGE
 

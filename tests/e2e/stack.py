@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -212,7 +213,10 @@ def run_script(name: str, *arguments: str, folder: Path = ROOT, **environment: s
 
 
 def leftovers(check: str) -> list[str]:
-    """Return containers, networks and folders of a check that should have left nothing."""
-    names = (docker("ps", "-a", "--format", "{{.Names}}") + "\n" + docker("network", "ls", "--format", "{{.Name}}")).split()
-    folders = [str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob(f"gmobot-{check}.*")]
-    return [name for name in names if f"gmobot-{check}-" in name] + folders
+    """Return containers, networks, images and folders of checks that have ended, which should have left nothing."""
+    containers, networks = docker("ps", "-a", "--format", "{{.Names}}"), docker("network", "ls", "--format", "{{.Name}}")
+    images = docker("images", "--format", "{{.Repository}}:{{.Tag}}")
+    folders = (str(path) for path in Path(os.environ.get("TMPDIR", "/tmp")).glob(f"gmobot-{check}-*"))
+    found = [*containers.split(), *networks.split(), *images.split(), *folders]
+    named = ((name, re.search(rf"(?:gmobot-|check-){check}-(\d+)", name)) for name in found)
+    return [name for name, by in named if by is not None and not Path(f"/proc/{by[1]}").exists()]
