@@ -110,6 +110,13 @@ def test_status_says_where_the_daemon_stands(cli: Cli, tmp_path: Path, short: Pa
     assert json.loads(as_json.out)["run_id"] == progress().run_id
 
 
+def test_status_says_that_no_orders_are_wanted(cli: Cli, tmp_path: Path, short: Path) -> None:
+    site = Site(tmp_path, token=None, hosts=None)
+    site.view.run = progress(armed=False, execute_orders=False)
+    with a_daemon(site, short):
+        assert "(sends no orders: execute_orders is false)" in cli("status").out
+
+
 def test_status_shouts_what_needs_a_person(cli: Cli, tmp_path: Path, short: Path) -> None:
     import msgspec
 
@@ -118,6 +125,6 @@ def test_status_shouts_what_needs_a_person(cli: Cli, tmp_path: Path, short: Path
     site.view.run = progress(instruments=[row], last_error="a person must look", armed=False)
     with a_daemon(site, short):
         out = cli("status").out
-    assert "(sends no orders)" in out
+    assert "(sends no orders: not armed: gmobot resume --acknowledge)" in out
     assert "UNPROTECTED  2 orders unknown" in out
     assert "last error: a person must look" in out

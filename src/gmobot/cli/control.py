@@ -37,10 +37,8 @@ def show_status(config: Path, *, as_json: bool) -> int:
     if as_json:
         typer.echo(json.dumps(run, indent=2, ensure_ascii=False))
         return 0
-    armed = "sends orders" if run["armed"] else "sends no orders"
-    typer.echo(
-        f"{run['status']}  {run['mode']}/{run['environment']} ({armed})  monitor {run['monitor_status']}  equity {run['equity_jpy']} JPY"
-    )
+    where = f"{run['mode']}/{run['environment']} ({_sends(run)})"
+    typer.echo(f"{run['status']}  {where}  monitor {run['monitor_status']}  equity {run['equity_jpy']} JPY")
     for row in run["instruments"]:
         decision = row["last_decision"] or {"action": "-", "reason_codes": []}
         unknown = f"  {row['unknown_orders']} orders unknown" if row["unknown_orders"] else ""
@@ -49,6 +47,14 @@ def show_status(config: Path, *, as_json: bool) -> int:
     if run["last_error"]:
         typer.echo(f"last error: {run['last_error']}")
     return 0
+
+
+def _sends(run: dict[str, Any]) -> str:
+    """Say whether orders leave, and if not, what an operator would have to do."""
+    if run["armed"]:
+        return "sends orders"
+    missing = "not armed: gmobot resume --acknowledge" if run["execute_orders"] else "execute_orders is false"
+    return f"sends no orders: {missing}"
 
 
 def send_command(config: Path, command: str, *, acknowledge: bool) -> int:
