@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -27,9 +27,14 @@ TESTS_FAILED = 1
 
 
 class Copy:
-    """The code in a folder of its own, to be spoilt."""
+    """The code in a folder of its own, to be spoilt.
 
-    def __init__(self) -> None:
+    All copies share one folder of machine code, whose parts are named by the sources they came from: a spoilt source
+    finds nothing there, and what is as it was is not compiled once more.
+    """
+
+    def __init__(self, machine_code: Path) -> None:
+        self._machine_code = machine_code
         self.root = Path(tempfile.mkdtemp(prefix="gmobot-planted-"))
         for part in PARTS:
             source = ROOT / part
@@ -47,11 +52,11 @@ class Copy:
             raise SystemExit(f"{fault.name}: its text occurs {found} times in {fault.file}, not once; write the fault anew")
         path.write_text(text.replace(fault.before, fault.after), encoding="utf-8")
 
-    def test(self, paths: tuple[str, ...]) -> subprocess.CompletedProcess[str]:
+    def test(self, paths: tuple[str, ...], *options: str) -> subprocess.CompletedProcess[str]:
         """Run tests on the copy."""
-        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not e2e", *paths]
+        command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not e2e", *options, *paths]
         # Not the installed package, and no byte code of an edit made within the same second.
-        own = {"PYTHONPATH": str(self.root / "src"), "PYTHONDONTWRITEBYTECODE": "1", "GMOBOT_CACHE_DIR": str(self.root / "cache")}
+        own = {"PYTHONPATH": str(self.root / "src"), "PYTHONDONTWRITEBYTECODE": "1", "GMOBOT_CACHE_DIR": str(self._machine_code)}
         return subprocess.run(command, cwd=self.root, env=os.environ | own, capture_output=True, text=True, check=False)
 
     def remove(self) -> None:
@@ -59,19 +64,20 @@ class Copy:
         shutil.rmtree(self.root, ignore_errors=True)
 
 
-def sound() -> str | None:
+def sound(faults: Iterable[Fault], machine_code: Path, jobs: int) -> str | None:
     """Return why the tests fail without any fault, or ``None``."""
-    copy = Copy()
+    copy = Copy(machine_code)
     try:
-        done = copy.test(tuple(sorted({path for fault in FAULTS for path in fault.caught_by})))
+        paths = tuple(sorted({path for fault in faults for path in fault.caught_by}))
+        done = copy.test(paths, "-n", str(jobs), "--dist", "loadscope")
         return None if done.returncode == 0 else done.stdout[-3_000:] + done.stderr[-1_000:]
     finally:
         copy.remove()
 
 
-def caught(fault: Fault) -> str | None:
+def caught(fault: Fault, machine_code: Path) -> str | None:
     """Return the first test that fails for a fault, or ``None``."""
-    copy = Copy()
+    copy = Copy(machine_code)
     try:
         copy.plant(fault)
         done = copy.test(fault.caught_by)
@@ -94,19 +100,21 @@ def main() -> int:
         sys.stderr.write(f"no fault's name holds {options.only!r}\n")
         return 2
     started = time.monotonic()
-    trouble = sound()
-    if trouble is not None:
-        sys.stderr.write(f"the tests fail without any fault:\n{trouble}\n")
-        return 1
-    missed = _plant_all(chosen, options.jobs, lambda text: sys.stdout.write(text) and sys.stdout.flush())
+    with tempfile.TemporaryDirectory(prefix="gmobot-planted-code-") as folder:
+        machine_code = Path(folder)
+        trouble = sound(chosen, machine_code, options.jobs)
+        if trouble is not None:
+            sys.stderr.write(f"the tests fail without any fault:\n{trouble}\n")
+            return 1
+        missed = _plant_all(chosen, machine_code, options.jobs, lambda text: sys.stdout.write(text) and sys.stdout.flush())
     sys.stdout.write(f"{len(chosen) - missed} of {len(chosen)} planted faults caught, {time.monotonic() - started:.0f} s\n")
     return 1 if missed else 0
 
 
-def _plant_all(chosen: list[Fault], jobs: int, tell: Callable[[str], object]) -> int:
+def _plant_all(chosen: list[Fault], machine_code: Path, jobs: int, tell: Callable[[str], object]) -> int:
     missed = 0
     with ThreadPoolExecutor(jobs) as pool:
-        for fault, test in zip(chosen, pool.map(caught, chosen), strict=True):
+        for fault, test in zip(chosen, pool.map(lambda fault: caught(fault, machine_code), chosen), strict=True):
             missed += test is None
             tell(f"{'MISSED' if test is None else 'caught'}  {fault.name}{'' if test is None else f'  by {test}'}\n")
     return missed
