@@ -9,7 +9,7 @@ set -euo pipefail
 
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 readonly here log=/var/log/dockerd.log
-daemon=
+daemon='' command=''
 
 install_docker() {
     local program missing=()
@@ -44,7 +44,10 @@ end_docker() {
 
 install_docker
 trap end_docker EXIT
-trap 'exit 130' INT TERM
+trap 'if [[ -n $command ]]; then kill "$command" 2>/dev/null && wait "$command"; fi; exit 130' INT TERM
 start_docker
 eval "$("$here/base_image.sh")"
-"$@"
+# Beside this shell, which can end it only so.
+"$@" &
+command=$!
+wait "$command"
