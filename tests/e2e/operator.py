@@ -235,9 +235,11 @@ class Operator:
         return self.type("docker-compose exec -T bot gmobot audit search --event secret_loaded --json", 30.0)[1].count("GMO_API_")
 
     def _begin_anew_and_wait_for_coins(self) -> None:
-        """An emulator that began anew knows nothing of what a bot sent before, so both do; then the bot buys."""
+        """An emulator that began anew knows nothing of what a bot sent before, nor of a second key, so both do; then the bot buys."""
         self.type("docker-compose down", 60.0)
         shutil.rmtree(self.folder / "var")
+        for name, value in (("gmo_api_key", "emulator-key"), ("gmo_api_secret", "emulator-secret")):
+            (self.folder / "secrets" / name).write_text(value, encoding="utf-8")
         self._make(Needs.UP)
         until(lambda: self._artifact(PROGRESS)["status"] == "running", "running", seconds=START_SECONDS)
         until(lambda: self._position() > 0, "the bot holds coins", seconds=240.0)
