@@ -38,7 +38,7 @@ FAULTS: tuple[tuple[str, str, float], ...] = (
     ("event_lost", "*Events", 0.05),
     ("event_duplicated", "*Events", 0.1),
     ("event_reordered", "*Events", 0.05),
-    ("socket_dropped", "trades", 0.0005),
+    ("socket_dropped", "trades", 0.0001),
 )
 
 

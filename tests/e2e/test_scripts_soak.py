@@ -1,4 +1,4 @@
-"""``soak.sh`` for a minute and a half: less may pass without a trade.
+"""``soak.sh`` for two minutes: less may pass without a trade.
 
 What it would call wrong is looked at in tests/scripts/test_soak_check.py.
 """
@@ -11,7 +11,7 @@ pytestmark = needs_docker
 
 
 def test_a_short_soak() -> None:
-    done = run_script("soak.sh", SOAK_HOURS="3", SOAK_SPEED="120")
+    done = run_script("soak.sh", SOAK_HOURS="4", SOAK_SPEED="120")
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.rstrip().endswith("soak=ok")
     assert leftovers("soak") == []
