@@ -133,15 +133,7 @@ async def _run(
         stack.callback(writer.close)
         stack.callback(hangup.ignore)
         links, transports = await _links(config, credentials, telemetry)
-        signs = credentials is not None
-        rotation = Rotation(
-            secrets,
-            find_secret,
-            client=links.trade_rest if signs else None,
-            private_stream=links.private_stream if signs else None,
-            instruments=config.instruments,
-            learn=masker.learn,
-        )
+        rotation = _rotation(config, secrets, links if credentials is not None else None, masker)
         notifier = notifier_of(config, secrets, store, clock, telemetry, run_id)
         if SecretName.DISCORD_WEBHOOK_URL in secrets:
             rotation.on_change(SecretName.DISCORD_WEBHOOK_URL, notifier.use_webhook)
@@ -177,6 +169,18 @@ async def _run(
             for transport in transports:
                 await transport.close()
     return 0
+
+
+def _rotation(config: Config, secrets: dict[SecretName, FoundSecret], signed: Links | None, masker: Masker) -> Rotation:
+    """Return what takes secrets that change; only the links that the operator's own key signs for are told of a new one."""
+    return Rotation(
+        secrets,
+        find_secret,
+        client=signed.trade_rest if signed is not None else None,
+        private_stream=signed.private_stream if signed is not None else None,
+        instruments=config.instruments,
+        learn=masker.learn,
+    )
 
 
 async def _links(config: Config, credentials: Credentials | None, telemetry: Telemetry) -> tuple[Links, list[Transport]]:
