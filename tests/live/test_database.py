@@ -289,3 +289,18 @@ def test_what_is_in_the_journal_is_on_disk(tmp_path: Path, monkeypatch: pytest.M
     file.clear()
     assert len(synced) == (1 if call == "fsync" else 2)
     file.close()
+
+
+def test_a_connection_that_cannot_be_set_up_is_closed_at_once(tmp_path: Path) -> None:
+    """One that is only dropped stays open until the garbage collector comes by, and with it whatever lock it holds."""
+    made: list[Fragile] = []
+
+    def broken(path: Path) -> sqlite3.Connection:
+        made.append(sqlite3.connect(path, factory=Fragile))
+        made[-1].broken = sqlite3.OperationalError("database is locked")
+        return made[-1]
+
+    with pytest.raises(UnwritableError, match="locked"):
+        Database(tmp_path / "state.db", AuditLog(tmp_path, max_bytes=1_000_000, retention=1), connect=broken).open()
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        made[0].executescript("SELECT 1")
