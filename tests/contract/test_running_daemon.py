@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from typing import Any
 import jsonschema
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
+from tests.ports import free_port
 
 REPO = Path(__file__).parents[2]
 DEMO = REPO / "configs" / "demo.yaml"
@@ -34,7 +34,7 @@ class World:
 
     def __init__(self, var: Path) -> None:
         self.var = var
-        self.port, self.exchange_port = _free_port(), _free_port()
+        self.port, self.exchange_port = free_port(), free_port()
         exchange = f"127.0.0.1:{self.exchange_port}"
         plain = {name: value for name, value in os.environ.items() if not name.startswith(("GMOBOT", "GMO_"))}
         self.environ = plain | {
@@ -68,12 +68,6 @@ class World:
     def samples(self) -> dict[str, float]:
         families = text_string_to_metric_families(self.get("/metrics")[1])
         return {s.name + "".join(f"/{value}" for value in s.labels.values()): s.value for family in families for s in family.samples}
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def until(said: Callable[[], Any]) -> Any:

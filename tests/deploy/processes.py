@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import threading
 import time
@@ -18,13 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.deploy.monitoring import ALERTMANAGER, PROMETHEUS
-
-
-def free_port() -> int:
-    """Return a port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+from tests.ports import free_port
 
 
 def get(url: str) -> Any:

@@ -23,8 +23,9 @@ from tests.documents.shell import PLACEHOLDER
 from tests.e2e.monitoring_images import stand_ins
 from tests.e2e.operations import LIGHT_COVERAGE, START_SECONDS, Before, Needs, Row, Then
 from tests.e2e.processes import Emulator, until
-from tests.e2e.stack import IMAGES, ROOT, clone, free_port
+from tests.e2e.stack import IMAGES, ROOT, clone
 from tests.e2e.terminal import type_in
+from tests.ports import free_port
 
 from gmobot.live import schema
 from gmobot.ops.artifacts import COMPLETE, PROGRESS

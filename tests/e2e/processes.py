@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from tests.ports import free_port
 
 from gmobot.cli.rules import recorded_instrument
 from gmobot.core.instrument import Instrument, Product, to_uyen
@@ -98,7 +98,7 @@ class Bot:
         self.var = var
         self.config = var / "config.yaml"
         self.log = var / "console.log"
-        self.port = _free_port()
+        self.port = free_port()
         self.config.write_text(yaml.safe_dump(_config(var, url, self.port) | sections))
         secrets = {"GMO_API_KEY": "emulator-key", "GMO_API_SECRET": "emulator-secret"}
         self.environ = {name: value for name, value in os.environ.items() if not name.startswith("GMOBOT__")} | secrets
@@ -178,12 +178,6 @@ class Bot:
 
     def _command(self, *command: str) -> list[str]:
         return [sys.executable, "-m", "gmobot", *command, "--config", str(self.config)]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def differences(bot: Bot, emulator: Emulator, instrument: Instrument = BTC, *, lossy: bool = False) -> list[str]:

@@ -6,7 +6,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.ports import free_port
 
 from gmobot.ops.artifacts import PROGRESS
 
@@ -77,13 +77,6 @@ def until(holds: Callable[[], bool], what: Callable[[], str], *, seconds: float 
         assert time.monotonic() < began + seconds, what()
         time.sleep(0.1)
     return time.monotonic() - began
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def clone(folder: Path, uid: int = 0) -> None:

@@ -10,6 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from tests.e2e.holder import HOLDER
 from tests.e2e.stack import KEY, SECRET, Stack, docker, needs_docker, until
 
 from gmobot.ops.artifacts import COMPLETE, PROGRESS
@@ -26,19 +27,6 @@ LARGEST_RSS = (
     "lines = [line for name in glob('/proc/[0-9]*/status') for line in open(name) if line.startswith('VmRSS')]\n"
     "print(max(int(line.split()[1]) for line in lines))"
 )
-HOLDER = """
-from gmobot.core.decision import buy, hold
-from gmobot.core.reasons import BUY_AND_HOLD
-from gmobot.strategies.declaration import Strategy
-
-
-class Holder(Strategy):
-    @staticmethod
-    def decide(state, bar, params, position):
-        if position > 0.0:
-            return hold(BUY_AND_HOLD)
-        return buy(1.0, BUY_AND_HOLD, stop=bar.close * 0.9)
-"""
 BOOKS = (
     "import json, sqlite3\n"
     "db = sqlite3.connect('file:var/state/gmobot.db?mode=ro', uri=True, timeout=5)\n"

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 from tests.deploy.monitoring import alerts, needs_alertmanager, needs_prometheus, panel_queries, recordings, selectors
-from tests.deploy.processes import alertmanager, ask, discord, free_port, get, prometheus, until
+from tests.deploy.processes import alertmanager, ask, discord, get, prometheus, until
 from tests.e2e.processes import Bot, Emulator
 from tests.ops.webhooks import WebhookServer
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.e2e, needs_prometheus, needs_alertmanager]
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 from tests.deploy.monitoring import needs_alertmanager, needs_prometheus
-from tests.deploy.processes import ask, free_port, get, until, with_url
+from tests.deploy.processes import ask, get, until, with_url
 from tests.e2e.monitoring_images import DOCKERFILES, stand_ins
 from tests.e2e.stack import Stack, docker, needs_docker
+from tests.ports import free_port
 
 BASE = os.environ.get("PYTHON_IMAGE", "")
 pytestmark = [

@@ -12,24 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.e2e.holder import HOLDER
 from tests.e2e.processes import Bot, Emulator, differences, until
 
 from gmobot.ops.audit_read import events, verify
 
 pytestmark = pytest.mark.slow
-HOLDER = """
-from gmobot.core.decision import buy, hold
-from gmobot.core.reasons import BUY_AND_HOLD
-from gmobot.strategies.declaration import Strategy
-
-
-class Holder(Strategy):
-    @staticmethod
-    def decide(state, bar, params, position):
-        if position > 0.0:
-            return hold(BUY_AND_HOLD)
-        return buy(1.0, BUY_AND_HOLD, stop=bar.close * 0.9)
-"""
 OLD, NEW = ("emulator-key", "emulator-secret"), ("the-second-key", "the-second-secret")
 
 
