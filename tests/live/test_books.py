@@ -75,7 +75,7 @@ async def test_more_executed_than_ordered_is_fatal_and_books_nothing(bench: Benc
 async def test_selling_coins_that_are_not_ours_is_fatal(bench: Bench) -> None:
     await bench.open()
     await bench.acknowledged(**STOP)
-    with pytest.raises(FatalError, match="of 0 that are ours"):
+    with pytest.raises(FatalError, match="does not fit 0 that are ours"):
         await bench.books.book(fill(11, side=Side.SELL))
     await bench.close()
 

@@ -18,7 +18,7 @@ import msgspec
 from gmobot.clock import Clock
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError, Product, to_uyen, to_yen
 from gmobot.errors import FatalError
-from gmobot.live.intents import Fill, Intent, IntentState, Purpose
+from gmobot.live.intents import BEYOND_OURS, Fill, Intent, IntentState, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.positions import Pieces
 from gmobot.live.recent import Recent
@@ -276,8 +276,23 @@ class Books:
         intent = self._current(intent)
         if intent.state.is_final:
             return intent
-        changed = self._replace(intent, state=state, detail=detail)
+        changed = self._replace(intent, state=state, detail=intent.detail if intent.detail == BEYOND_OURS else detail)
         await self._update(changed, [Event("order_cancelled", self._fields(changed))])
+        return changed
+
+    def fits(self, execution: Execution) -> bool:
+        """Return whether an execution of one of our orders can be booked: it closes no more than is ours, and opens no second side.
+
+        Raises:
+            FatalError: An amount our arithmetic cannot hold.
+        """
+        intent = self._intent_of_order.get(execution.order_id) or self._ended[execution.order_id]
+        return self.ledger(intent.symbol).fits(execution.side, self._fill(execution, intent).lots, closes=self._closes(intent))
+
+    async def beyond_ours(self, intent: Intent) -> Intent:
+        """A fill of it does not fit: from here on what it fills counts as another hand's."""
+        changed = self._replace(intent, detail=BEYOND_OURS)
+        await self._update(changed, [Event("order_resolved", self._fields(changed))])
         return changed
 
     async def book(self, execution: Execution) -> Intent | None:
@@ -303,7 +318,7 @@ class Books:
             state = IntentState.FILLED
         changed = self._replace(intent, state=state, executed_lots=executed)
         ledger = self.ledger(fill.symbol)
-        closes = ledger.on_leverage and not intent.opens
+        closes = self._closes(intent)
         told = None if closes and execution.realized_pnl_jpy is None else fill.realized_uyen
         brought = ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=told)
         fill = msgspec.structs.replace(fill, realized_uyen=brought)
@@ -392,6 +407,9 @@ class Books:
             if saved["position"]:
                 raise FatalError(f"{symbol}: we hold {saved['position']} lots but it is not configured; add it to instruments")
         return sum(saved["reported_uyen"] if symbol.endswith("_JPY") else saved["cash_uyen"] for symbol, saved in gone.items())
+
+    def _closes(self, intent: Intent) -> bool:
+        return self.ledger(intent.symbol).on_leverage and not intent.opens
 
     def _fill(self, execution: Execution, intent: Intent) -> Fill:
         instrument = self.instrument(intent.symbol)

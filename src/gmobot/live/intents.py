@@ -58,6 +58,10 @@ class IntentState(StrEnum):
 _FINAL = frozenset({IntentState.FILLED, IntentState.CANCELLED, IntentState.EXPIRED, IntentState.REJECTED})
 
 
+BEYOND_OURS = "filled beyond what was ours"
+"""Detail of an order whose fill did not fit our position: two closes filled where one was enough."""
+
+
 class Intent(msgspec.Struct, frozen=True, kw_only=True):
     """One order of ours.
 
@@ -105,6 +109,11 @@ class Intent(msgspec.Struct, frozen=True, kw_only=True):
     def opens(self) -> bool:
         """Whether it raises exposure."""
         return self.purpose is Purpose.ENTRY
+
+    @property
+    def shared(self) -> bool:
+        """Whether what fills of it and is not booked belongs to another hand: nobody waits for that to be booked."""
+        return self.purpose is Purpose.FORCED or self.detail == BEYOND_OURS
 
 
 class Fill(msgspec.Struct, frozen=True, kw_only=True):

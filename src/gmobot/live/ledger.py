@@ -53,6 +53,13 @@ class SymbolLedger:
         ledger._read()
         return ledger
 
+    def fits(self, side: Side, lots: int, *, closes: bool = False) -> bool:
+        """Return whether a fill can be ours: it closes no more than is held, and opens no second side."""
+        held, signed = self.position, lots if side is Side.BUY else -lots
+        if closes or (side is Side.SELL and not self.on_leverage):
+            return held * signed < 0 and lots <= abs(held)
+        return held * signed >= 0
+
     def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int | None = 0) -> int:
         """Book a fill.
 
@@ -70,12 +77,8 @@ class SymbolLedger:
         Raises:
             FatalError: It closes more than is ours, or opens a second side.
         """
-        held, signed = self.position, lots if side is Side.BUY else -lots
-        if closes or (side is Side.SELL and not self.on_leverage):
-            if held * signed >= 0 or lots > abs(held):
-                raise FatalError(f"{self._instrument.symbol}: a fill closes {lots} lots of {held} that are ours")
-        elif held * signed < 0:
-            raise FatalError(f"{self._instrument.symbol}: a fill opens {signed} lots beside {held} that are ours")
+        if not self.fits(side, lots, closes=closes):
+            raise FatalError(f"{self._instrument.symbol}: a fill of {lots} lots, {side.value}, does not fit {self.position} that are ours")
         before = self.realized_uyen
         change = _buy if side is Side.BUY else _sell
         change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)

@@ -39,6 +39,8 @@ why it did not move
 it stands at a price nobody here asked for    amended by another hand
 a fill of our leverage position by an order   forced: booked as ours
 of no known owner, while nothing is unknown
+a fill of an order of ours that closes more   another hand's, and halted: two closes filled
+than is ours, or opens a second side          where one was enough
 ============================================  ===============================================
 """
 
@@ -147,10 +149,13 @@ class OrderTracker:
         """Take a fill from the stream or a query."""
         if self._books.is_booked(execution.execution_id):
             return
-        if self._books.by_order(execution.order_id) is None:
+        owner = self._books.by_order(execution.order_id)
+        if owner is None:
             await self._keep_for_its_owner(execution)
             return
-        if self._closes_another_s(execution):
+        if not self._is_another_s(execution, owner) and not self._books.fits(execution):
+            owner = await self._tell_beyond(execution, owner)
+        if self._is_another_s(execution, owner):
             await self._cash.foreign_fill(execution)
             return
         booked = await self._books.book(execution)
@@ -161,16 +166,29 @@ class OrderTracker:
         self.last_fill_ns = elapsed_ns(self._clock)
         self._changed()
 
-    def _closes_another_s(self, execution: Execution) -> bool:
-        """Return whether a close by another hand, which took ours, took a position beside it with this fill."""
-        owner = self._books.by_order(execution.order_id)
-        forced = owner is not None and owner.purpose is Purpose.FORCED
-        return forced and not self._books.pieces(self._symbol).owns(execution.position_id)
+    def _is_another_s(self, execution: Execution, owner: Intent) -> bool:
+        """Return whether a fill took what is not ours: of a close by another hand, which took ours too, or of one order too many."""
+        return owner.shared and not (owner.purpose is Purpose.FORCED and self._books.pieces(self._symbol).owns(execution.position_id))
+
+    async def _tell_beyond(self, execution: Execution, owner: Intent) -> Intent:
+        """Two closes filled where one was enough: the exchange showed the first too late. A person must look.
+
+        No order is sent beyond what is booked, so what does not fit is never ours told too early.
+        """
+        text = f"order {execution.order_id} filled {execution.size} that do not fit what is ours: they count as another hand's"
+        await self._alarm("order_outcome_unknown", text)
+        changed = await self._books.beyond_ours(owner)
+        self.suspect(changed)
+        self._changed()
+        return changed
 
     async def _keep_for_its_owner(self, execution: Execution) -> None:
         touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
         if self._books.is_foreign(execution.order_id) and not touches_ours:
             await self._cash.foreign_fill(execution)
+            return
+        if self._books.is_ours(execution.order_id) and self._cash.knows(self._cash.flow_of(execution).key):
+            # Of an order that ended before this run: what did not fit was booked as another's then.
             return
         waiting = self._wait_for_owner(execution.order_id)
         if all(seen.execution_id != execution.execution_id for seen in waiting.executions):
@@ -450,7 +468,7 @@ class OrderTracker:
             elif current.amending_to:
                 self.suspect(current)
                 self._changed()
-        elif current.executed_lots == reported or current.purpose is Purpose.FORCED:
+        elif current.executed_lots == reported or current.shared:
             # Of another hand's order only what it took of ours is booked; the rest of it is not waited for.
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
             self._changed()

@@ -1,0 +1,100 @@
+"""Two closes that filled where one was enough: what does not fit is another hand's, to the unit, and a person is called."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+from tests.live.bench import BTC_JPY, STOP, Bench, fill, order
+
+from gmobot.live.intents import BEYOND_OURS, Purpose
+from gmobot.venue.models import Execution, OrderStatus, OrderType, Settle, Side
+
+SALE: dict[str, Any] = {"purpose": Purpose.EXIT, "side": Side.SELL}
+
+BASE = {"BTC": Decimal("0.5")}
+"""Coins that are not ours."""
+
+
+async def two_closes_of_one_position(bench: Bench) -> None:
+    """100 are ours; a STOP rests for them, and a late exit of as many has been taken back."""
+    await bench.open()
+    bench.account.start(10_000_000_000_000, BASE)
+    await bench.store.save_account(bench.account.state.to_dict(), [])
+    bench.clock.advance(1.0)
+    await bench.owning(100)
+    await bench.acknowledged(order_id=8, **STOP)
+    await bench.acknowledged(order_id=7, **SALE)
+
+
+def now(bench: Bench, execution: Execution) -> Execution:
+    return Execution(**{name: getattr(execution, name) for name in Execution.__struct_fields__} | {"at_ns": bench.clock.now_ns()})
+
+
+async def test_the_second_of_two_closes_that_both_filled_was_another_hand_s(bench: Bench) -> None:
+    await two_closes_of_one_position(bench)
+    await bench.tracker.on_execution(now(bench, fill(81, 8, side=Side.SELL)))
+    second = now(bench, fill(71, 7, side=Side.SELL))
+    bench.rest.orders_there, bench.rest.fills = {7: order(7, executed=100, status=OrderStatus.FILLED, side=Side.SELL)}, [second]
+    await bench.tracker.on_execution(second)
+    await bench.tracker.on_execution(second)
+    assert (bench.books.position("BTC"), bench.account.state.base_coins["BTC"]) == (0, Decimal("0.499"))
+    assert [(reason, "order 7" in text) for reason, text in bench.alarms] == [("order_outcome_unknown", True)]
+    await bench.tracker.refresh()
+    assert bench.books.open_intents("BTC") == (), "its end is not waited for"
+    assert bench.sql("SELECT state, executed_lots, detail FROM intents WHERE order_id = 7") == [("filled", 0, BEYOND_OURS)]
+    await bench.close()
+
+
+async def test_what_was_beyond_ours_stays_so_over_a_restart(bench: Bench) -> None:
+    await two_closes_of_one_position(bench)
+    await bench.tracker.on_execution(now(bench, fill(71, 7, lots=60, side=Side.SELL)))
+    whole = now(bench, fill(81, 8, side=Side.SELL))
+    await bench.tracker.on_execution(whole)
+    assert (bench.books.position("BTC"), bench.account.state.base_coins["BTC"]) == (40, Decimal("0.499"))
+    await bench.reopen()
+    await bench.acknowledged(order_id=901)
+    await bench.tracker.on_execution(fill(9_001, 901))
+    bench.rest.orders_there = {8: order(8, executed=100, status=OrderStatus.FILLED, side=Side.SELL, type=OrderType.STOP)}
+    bench.rest.fills = [whole]
+    await bench.tracker.refresh(every=True)
+    await bench.reopen()
+    await bench.tracker.sweep_recent()
+    bench.clock.advance(30.0)
+    await bench.tracker.sweep_recent()
+    assert (bench.books.position("BTC"), bench.account.state.base_coins["BTC"]) == (140, Decimal("0.499")), "it fits now, and is not ours"
+    assert (len(bench.alarms), bench.books.is_foreign(8)) == (1, False)
+    await bench.close()
+
+
+async def test_killed_before_what_was_beyond_ours_is_a_flow_it_becomes_one(bench: Bench) -> None:
+    await two_closes_of_one_position(bench)
+    await bench.tracker.on_execution(now(bench, fill(81, 8, side=Side.SELL)))
+    late = bench.books.by_order(7)
+    assert late is not None
+    await bench.books.beyond_ours(late)
+    await bench.reopen()
+    second = now(bench, fill(71, 7, side=Side.SELL))
+    bench.rest.orders_there, bench.rest.fills = {7: order(7, executed=100, status=OrderStatus.FILLED, side=Side.SELL)}, [second]
+    await bench.tracker.refresh(every=True)
+    assert (bench.books.position("BTC"), bench.account.state.base_coins["BTC"]) == (0, Decimal("0.499"))
+    assert bench.alarms == []
+    await bench.close()
+
+
+async def test_a_fill_that_opens_a_second_side_is_not_ours(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    bench.account.start(10_000_000_000_000, {})
+    bench.clock.advance(1.0)
+    for number, side in ((1, Side.BUY), (2, Side.SELL)):
+        await bench.acknowledged(order_id=number, lots=5, side=side, settle=Settle.OPEN)
+        there = {"symbol": "BTC_JPY", "size": BTC_JPY.size(5), "position_id": number}
+        plain = fill(10 + number, number, side=side)
+        told = Execution(**{name: getattr(plain, name) for name in Execution.__struct_fields__} | there)
+        await bench.tracker.on_execution(now(bench, told))
+    assert bench.books.position("BTC_JPY") == 5
+    assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1]
+    assert [reason for reason, _ in bench.alarms] == ["order_outcome_unknown"]
+    await bench.close()
