@@ -220,6 +220,9 @@ class State(Section):
     journal_days: float = Field(30.0, gt=0, le=3_650, description="How long the core's inputs are kept; fills are kept for good")
 
 
+DATABASE = "gmobot.db"
+
+
 class Paths(Section):
     """Where a run leaves its traces, below one root."""
 
@@ -239,6 +242,11 @@ class Paths(Section):
     def state(self) -> Path:
         """Database, lock, control socket."""
         return self.var / "state"
+
+    @property
+    def database(self) -> Path:
+        """Everything the bot must not forget."""
+        return self.state / DATABASE
 
 
 class Backtest(Section):

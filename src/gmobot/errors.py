@@ -5,6 +5,7 @@
     GmobotError
     ├── UserError                 explain to the operator and stop with exit code 2
     │   ├── ConfigError           a config file, an override or an environment variable
+    │   │   └── InUseError        another gmobot runs on the state
     │   ├── MissingSecretError    a credential that the chosen mode needs
     │   ├── DataError             a market data file
     │   └── StrategyError         a strategy file: the author's own file and line
@@ -35,6 +36,10 @@ class UserError(GmobotError):
 
 class ConfigError(UserError):
     """A bad config file, override or environment variable."""
+
+
+class InUseError(ConfigError):
+    """Another gmobot runs on this state; what it leaves there is its own."""
 
 
 class MissingSecretError(UserError):

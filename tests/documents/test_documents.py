@@ -16,8 +16,7 @@ import yaml
 from tests.documents import shell
 from tests.documents.reader import ROOT, SHELL, Document, documents, slug
 
-from gmobot.cli.flatten import DATABASE
-from gmobot.config import Config
+from gmobot.config import DATABASE, Config
 from gmobot.live import backups, emergency
 from gmobot.ops import artifacts
 

@@ -14,7 +14,7 @@ import typer
 from gmobot.cli.run import addresses, instance_lock
 from gmobot.clock import SystemClock
 from gmobot.config import Config, Mode, load
-from gmobot.errors import ConfigError, FatalError, MissingSecretError, StoreError, VenueError
+from gmobot.errors import ConfigError, FatalError, InUseError, MissingSecretError, StoreError, VenueError
 from gmobot.live.direct import DirectClose, Left
 from gmobot.live.store import Store
 from gmobot.live.workers import InlineWorker
@@ -28,7 +28,6 @@ from gmobot.venue.transport import Timeouts
 _FLAT = 0
 _UNREACHABLE = 7
 _REFUSED = 9
-DATABASE = "gmobot.db"
 
 
 class _Told(AuditLog):
@@ -47,15 +46,14 @@ def flatten_direct(path: Path, *, seconds: float) -> int:
     config = load(path).config
     if config.mode is Mode.PAPER:
         return _refuse("mode is paper: nothing of it is at an exchange; start the daemon and use `gmobot flatten`")
-    state = config.paths.state
-    if not (state / DATABASE).exists():
+    if not config.paths.database.exists():
         return _refuse(
-            f"{state / DATABASE} is missing, so nobody knows what is the bot's and what is yours: "
+            f"{config.paths.database} is missing, so nobody knows what is the bot's and what is yours: "
             "`gmobot state restore`, or close by hand at the exchange"
         )
     try:
         credentials = _credentials()
-        with _alone(state):
+        with _alone(config.paths.state):
             return asyncio.run(_flatten(config, credentials, seconds))
     except (ConfigError, MissingSecretError, StoreError, FatalError) as error:
         return _refuse(str(error))
@@ -68,7 +66,7 @@ async def _flatten(config: Config, credentials: Credentials, seconds: float) -> 
     clock, transport = SystemClock(), HttpTransport(*addresses(config))
     audit = _Told(config.paths.logs, max_bytes=config.audit.max_bytes, retention=config.audit.retention)
     run_id = f"flatten-{clock.now_ns() // 10**9}-{uuid.uuid4().hex[:8]}"
-    store = Store(config.paths.state / DATABASE, audit=audit, run_id=run_id, clock=clock, worker=InlineWorker())
+    store = Store(config.paths.database, audit=audit, run_id=run_id, clock=clock, worker=InlineWorker())
     timeouts = Timeouts(config.venue.connect_timeout_seconds, config.venue.reply_timeout_seconds)
     rest = GmoRest(transport, clock, credentials=credentials, timeouts=timeouts)
     try:
@@ -100,10 +98,8 @@ def _alone(state: Path) -> Iterator[None]:
     try:
         with instance_lock(state):
             yield
-    except ConfigError as error:
-        if "another gmobot runs" not in str(error):
-            raise
-        raise ConfigError("a daemon runs on this state; use `gmobot flatten` without --direct, or end it first") from None
+    except InUseError:
+        raise InUseError("a daemon runs on this state; use `gmobot flatten` without --direct, or end it first") from None
 
 
 def _credentials() -> Credentials:

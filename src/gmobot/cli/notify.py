@@ -65,7 +65,7 @@ def notifier_of(
     config: Config, secrets: Mapping[SecretName, FoundSecret], store: Store, clock: Clock, telemetry: Telemetry, run_id: str
 ) -> Notifier:
     """Return what tells people of a run."""
-    outbox = Outbox(config.paths.state / "gmobot.db", run_id)
+    outbox = Outbox(config.paths.database, run_id)
     return Notifier(channels(secrets), outbox, store, clock, telemetry, manner_of(config))
 
 

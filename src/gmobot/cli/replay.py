@@ -53,4 +53,4 @@ def explain_order(config: Path, number: int, *, as_json: bool) -> int:
 
 
 def _database(config: Path) -> Path:
-    return load(config).config.paths.state / "gmobot.db"
+    return load(config).config.paths.database

@@ -22,7 +22,7 @@ from gmobot.cli.control import SOCKET
 from gmobot.cli.notify import heartbeat_of, notifier_of, tell_failure
 from gmobot.clock import SystemClock
 from gmobot.config import Config, Environment, LoadedConfig, Mode, load
-from gmobot.errors import ConfigError, GmobotError, MissingSecretError, UserError
+from gmobot.errors import ConfigError, GmobotError, InUseError, MissingSecretError, UserError
 from gmobot.live.daemon import Daemon, Links
 from gmobot.live.intake import private_channels
 from gmobot.live.rotation import Rotation
@@ -76,6 +76,8 @@ def run_daemon(path: Path, *, debug: bool) -> int:
             runner = asyncio.Runner(loop_factory=_loop_factory())
             with runner:
                 return runner.run(_run(loaded, secrets, credentials, programs, run_id, masker))
+    except InUseError:
+        raise
     except UserError as error:
         _leave_refusal(config, run_id, str(error))
         tell_failure(config, str(error))
@@ -104,14 +106,14 @@ def instance_lock(directory: Path) -> Iterator[None]:
     """Hold the state directory for this process alone.
 
     Raises:
-        ConfigError: Another daemon holds it.
+        InUseError: Another daemon holds it.
     """
     path = directory / "lock"
     with path.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ConfigError(f"{path}: another gmobot runs on this state directory; stop it, or set paths.var") from None
+            raise InUseError(f"{path}: another gmobot runs on this state directory; stop it, or set paths.var") from None
         yield
 
 
@@ -128,7 +130,7 @@ async def _run(
     crashed = artifacts.previous_run_crashed(config.paths.artifacts)
     writer, decider = ThreadWorker("gmobot-store"), ThreadWorker("gmobot-decide")
     audit = Narrator(AuditLog(config.paths.logs, max_bytes=config.audit.max_bytes, retention=config.audit.retention))
-    store = Store(config.paths.state / "gmobot.db", audit=audit, run_id=run_id, clock=clock, worker=writer)
+    store = Store(config.paths.database, audit=audit, run_id=run_id, clock=clock, worker=writer)
     with ExitStack() as stack:
         stack.callback(writer.close)
         stack.callback(hangup.ignore)
@@ -277,8 +279,7 @@ def _leave_refusal(config: Config, run_id: str, why: str, *, config_hash: str | 
         preflight=[why],
         last_error=why,
     )
-    if "another gmobot runs" not in why:
-        artifacts.write(config.paths.artifacts, refusal)
+    artifacts.write(config.paths.artifacts, refusal)
 
 
 def _leave_unread(why: str) -> None:

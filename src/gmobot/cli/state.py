@@ -88,7 +88,7 @@ def verify(config: Path, *, as_json: bool) -> int:
 
 
 def _database(config: Path) -> Path:
-    database = load(config).config.paths.state / "gmobot.db"
+    database = load(config).config.paths.database
     if not database.exists():
         raise DataError(f"{database}: no state database there; run the daemon first, or pass its --config")
     return database

@@ -20,6 +20,7 @@ from typing import Any
 
 import msgspec
 
+from gmobot.config import DATABASE
 from gmobot.errors import StoreError
 from gmobot.live import emergency, schema, statements
 from gmobot.live.integrity import check
@@ -68,7 +69,7 @@ def put_back(state: Path, logs: Path, source: Path, *, now_ns: int) -> PutBack:
         fresh.unlink(missing_ok=True)
         raise StoreError(f"{source} cannot be restored: {error}; nothing was changed") from None
     aside = _put_aside(state)
-    fresh.replace(state / "gmobot.db")
+    fresh.replace(state / DATABASE)
     _sync(state)
     return PutBack(aside, taken, unreadable)
 
@@ -171,7 +172,7 @@ def _prepare(db: sqlite3.Connection, source: Path, logs: Path, now_ns: int) -> t
 
 def _put_aside(state: Path) -> Path | None:
     """Move the replaced database away, with the emergency journal: what that holds belongs to it."""
-    kept = [path for path in (*state.glob("gmobot.db*"), state / emergency.NAME) if path.exists()]
+    kept = [path for path in (*state.glob(f"{DATABASE}*"), state / emergency.NAME) if path.exists()]
     if not kept:
         return None
     aside = state / f"replaced-{datetime.now(UTC).strftime('%Y%m%dT%H%M%S%fZ')}"
