@@ -27,7 +27,7 @@ TESTS_FAILED = 1
 
 
 class Copy:
-    """The code in a folder of its own, to be spoilt.
+    """The code in a folder of its own, to be spoilt. Byte code comes along: it tells by time and size which source it is of.
 
     All copies share one folder of machine code, whose parts are named by the sources they came from: a spoilt source
     finds nothing there, and what is as it was is not compiled once more.
@@ -39,7 +39,7 @@ class Copy:
         for part in PARTS:
             source = ROOT / part
             if source.is_dir():
-                shutil.copytree(source, self.root / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+                shutil.copytree(source, self.root / part, ignore=shutil.ignore_patterns("*.egg-info"))
             else:
                 shutil.copy(source, self.root / part)
 
