@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.emulator.support import virtual
 from tests.live.bench import BTC_JPY, PRICE, SECOND, START_NS, STOP, Bench, fill, order
 
@@ -226,3 +227,50 @@ def test_the_first_question_follows_a_lost_reply_at_once(tmp_path: Path) -> None
         return found
 
     assert virtual(asked_at) == 0.0
+
+
+async def held_in_two_positions(bench: Bench) -> None:
+    """Ours: positions 1 and 2 of five lots each. A close of the first was given up as absent."""
+    await bench.open()
+    for number in (1, 2):
+        await bench.acknowledged(order_id=number, lots=5)
+        await bench.tracker.on_execution(on_leverage(10 + number, number, Side.BUY, position_id=number))
+    await concluded_absent(bench, lots=5, position_id=1, settle=Settle.CLOSE, **SALE)
+
+
+def on_leverage(execution_id: int, order_id: int, side: Side, *, position_id: int) -> Execution:
+    values = {
+        "symbol": "BTC_JPY",
+        "size": BTC_JPY.size(5),
+        "position_id": position_id,
+        "fee_jpy": Decimal(0),
+        "realized_pnl_jpy": Decimal(0),
+    }
+    plain = fill(execution_id, order_id, side=side)
+    return Execution(**{name: getattr(plain, name) for name in Execution.__struct_fields__} | values)
+
+
+def closing(order_id: int) -> Order:
+    size: dict[str, Any] = {"size": BTC_JPY.size(5), "executed_size": BTC_JPY.size(5)}
+    return order(order_id, symbol="BTC_JPY", side=Side.SELL, settle=Settle.CLOSE, status=OrderStatus.FILLED, **size)
+
+
+@pytest.mark.parametrize("told", ["by the stream", "by a question"])
+@pytest.mark.parametrize(("position_id", "alarms"), [(1, 1), (2, 0)])
+async def test_what_closed_another_position_than_the_one_given_up_was_another_hand(
+    tmp_path: Path, told: str, position_id: int, alarms: int
+) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await held_in_two_positions(bench)
+    closed = on_leverage(71, 7, Side.SELL, position_id=position_id)
+    bench.rest.orders_there, bench.rest.fills = {7: closing(7)}, [closed]
+    if told == "by the stream":
+        await bench.tracker.on_execution(closed)
+    else:
+        await bench.tracker.on_update(OrderUpdate(order=closing(7)))
+    await bench.tracker.claim_forced()
+    await bench.tracker.claim_forced()
+    purpose = bench.sql("SELECT purpose FROM intents WHERE order_id = 7")[0][0]
+    assert (purpose, len(bench.alarms)) == (("exit", 1) if alarms else ("forced", 0))
+    assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [3 - position_id]
+    await bench.close()

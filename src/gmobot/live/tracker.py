@@ -362,11 +362,20 @@ class OrderTracker:
         not_before_ns = intent.server_ns or intent.created_ns - _UNSTAMPED_NS
         if order.symbol != intent.symbol or order.created_at_ns < not_before_ns - _CLOCK_TOLERANCE_NS:
             return False
+        if self._closed_another_position(order, intent):
+            return False
         # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
         known_words = order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and order.settle in (intent.settle, Settle.UNKNOWN)
         return known_words and matches(
             intent, side=order.side, type_=order.type, size=order.size, price=order.price, instrument=self._instrument
         )
+
+    def _closed_another_position(self, order: Order, intent: Intent) -> bool:
+        """Return whether its fills tell of another position than the one the intent names: then a person's hand was quick."""
+        waiting = self._waiting.get(order.order_id)
+        if waiting is None or intent.position_id is None:
+            return False
+        return any(execution.position_id not in (None, intent.position_id) for execution in waiting.executions)
 
     async def claim_forced(self) -> None:
         """Book what closed our leverage position without an order of ours: a losscut, or a person's hand.
@@ -399,6 +408,10 @@ class OrderTracker:
         if not absent or not unseen:
             return
         for order in await self._rest.orders(unseen[:_BATCH]):
+            if order.executed_size and not self._waiting[order.order_id].executions:
+                # Only its fills say which position it closed.
+                for execution in await self._rest.executions(order.order_id):
+                    await self.on_execution(execution)
             for intent in absent:
                 if self._looks_like(order, intent) and order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS:
                     await self._take_late(intent, order)
