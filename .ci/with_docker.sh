@@ -35,8 +35,16 @@ start_docker() {
     return 1
 }
 
+# What a run that was cut off had put up would be found by the next one.
+remove_stacks() {
+    docker ps -aq --filter name=gmobot- | xargs -r docker rm -f
+    docker network ls -q --filter name=gmobot- | xargs -r docker network rm
+    docker images -q 'gmobot:check-*' | xargs -r docker rmi -f
+}
+
 end_docker() {
     if [[ -n $daemon ]]; then
+        remove_stacks >/dev/null 2>&1 || true
         kill "$daemon" 2>/dev/null || true
         wait "$daemon" || true
     fi
