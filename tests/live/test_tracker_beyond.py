@@ -73,7 +73,7 @@ async def test_killed_before_what_was_beyond_ours_is_a_flow_it_becomes_one(bench
     await bench.tracker.on_execution(now(bench, fill(81, 8, side=Side.SELL)))
     late = bench.books.by_order(7)
     assert late is not None
-    await bench.books.beyond_ours(late)
+    await bench.books.beyond_ours(late, "as before the kill")
     await bench.reopen()
     second = now(bench, fill(71, 7, side=Side.SELL))
     bench.rest.orders_there, bench.rest.fills = {7: order(7, executed=100, status=OrderStatus.FILLED, side=Side.SELL)}, [second]
@@ -97,4 +97,61 @@ async def test_a_fill_that_opens_a_second_side_is_not_ours(tmp_path: Path) -> No
     assert bench.books.position("BTC_JPY") == 5
     assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1]
     assert [reason for reason, _ in bench.alarms] == ["order_outcome_unknown"]
+    await bench.close()
+
+
+def on_leverage(bench: Bench, execution_id: int, order_id: int, side: Side, *, position_id: int, lots: int = 5) -> Execution:
+    values = {"symbol": "BTC_JPY", "size": BTC_JPY.size(lots), "position_id": position_id, "realized_pnl_jpy": Decimal(7)}
+    plain = fill(execution_id, order_id, side=side)
+    return now(bench, Execution(**{name: getattr(plain, name) for name in Execution.__struct_fields__} | values))
+
+
+async def two_pieces_and_a_bulk_close(tmp_path: Path) -> Bench:
+    """Long 10 lots in positions 1 and 2; order 8 closes whatever is there."""
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    bench.account.start(10_000_000_000_000, {})
+    bench.clock.advance(1.0)
+    for number in (1, 2):
+        await bench.acknowledged(order_id=number, lots=5)
+        await bench.tracker.on_execution(on_leverage(bench, 10 + number, number, Side.BUY, position_id=number))
+    await bench.acknowledged(order_id=8, lots=10, settle=Settle.CLOSE, **SALE)
+    return bench
+
+
+async def test_a_bulk_close_that_met_a_stranger_s_position_leaves_ours_where_they_are(tmp_path: Path) -> None:
+    bench = await two_pieces_and_a_bulk_close(tmp_path)
+    yen = bench.account.cash_uyen
+    met = on_leverage(bench, 81, 8, Side.SELL, position_id=99)
+    own = on_leverage(bench, 82, 8, Side.SELL, position_id=2)
+    for execution in (met, own, met, own):
+        await bench.tracker.on_execution(execution)
+    assert (bench.books.position("BTC_JPY"), [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours]) == (5, [1])
+    assert list(bench.books.pieces("BTC_JPY").foreign(Side.BUY)) == [99], "from now on closes name our own"
+    fees = met.fee_jpy + own.fee_jpy
+    assert bench.account.cash_uyen - yen == (14 - fees) * 1_000_000, "what both brought is on the account"
+    assert [event["evidence"] for event in bench.events() if event["event"] == "error"] == [
+        "it closed 0.005 of position 99, which is not ours"
+    ]
+    size = BTC_JPY.size(10)
+    bench.rest.orders_there = {
+        8: order(8, symbol="BTC_JPY", side=Side.SELL, settle=Settle.CLOSE, size=size, executed_size=size, status=OrderStatus.FILLED)
+    }
+    await bench.tracker.refresh(every=True)
+    assert bench.books.open_intents("BTC_JPY") == ()
+    assert bench.alarms == []
+    await bench.close()
+
+
+async def test_a_close_of_what_an_entry_has_not_told_yet_is_asked_again(tmp_path: Path) -> None:
+    bench = await two_pieces_and_a_bulk_close(tmp_path)
+    await bench.acknowledged(order_id=3, lots=5)
+    closed, opened = (on_leverage(bench, number, by, side, position_id=3) for number, by, side in ((83, 8, Side.SELL), (13, 3, Side.BUY)))
+    await bench.tracker.on_execution(closed)
+    assert (bench.books.is_booked(83), bench.books.position("BTC_JPY")) == (False, 10), "it may be ours or a stranger's"
+    await bench.tracker.on_execution(opened)
+    await bench.tracker.on_execution(closed)
+    assert (bench.books.is_booked(83), bench.books.position("BTC_JPY")) == (True, 10)
+    assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1, 2]
+    assert (bench.alarms, [event for event in bench.events() if event["event"] in ("error", "cash_flow")]) == ([], [])
     await bench.close()

@@ -269,7 +269,7 @@ class World:
         """Only what filled as the daemon ended may be left for its next start."""
         with closing(sqlite3.connect(self.var / "state" / "gmobot.db")) as db:
             booked = {row[0] for row in db.execute("SELECT execution_id FROM fills")}
-        own = [e for e in self.account.executions if e.order.order_id not in self.ours.foreign_orders]
+        own = [e for e in self.account.executions if e.order.order_id not in self.ours.foreign_orders and self.ours.includes(e, set())]
         missing = [e.execution_id for e in own if _told_ns(e) <= until_ns and e.execution_id not in booked]
         if missing and self.failure is None:
             self.failure = Violation(f"executions {missing} are not booked at the end")

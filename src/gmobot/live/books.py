@@ -289,11 +289,11 @@ class Books:
         intent = self._intent_of_order.get(execution.order_id) or self._ended[execution.order_id]
         return self.ledger(intent.symbol).fits(execution.side, self._fill(execution, intent).lots, closes=self._closes(intent))
 
-    async def beyond_ours(self, intent: Intent) -> Intent:
-        """A fill of it does not fit: from here on what it fills counts as another hand's."""
+    async def beyond_ours(self, intent: Intent, evidence: str) -> None:
+        """A fill of it took what is not ours: from here on what it fills counts as another hand's, unless it is of a piece of ours."""
         changed = self._replace(intent, detail=BEYOND_OURS)
-        await self._update(changed, [Event("order_resolved", self._fields(changed))])
-        return changed
+        told = {"reason": "foreign_order", "order_id": intent.order_id, "symbol": intent.symbol, "evidence": evidence}
+        await self._update(changed, [Event("order_resolved", self._fields(changed)), Event("error", told)])
 
     async def book(self, execution: Execution) -> Intent | None:
         """Book an execution of one of our orders (see :meth:`by_order`), exactly once.

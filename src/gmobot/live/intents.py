@@ -59,7 +59,7 @@ _FINAL = frozenset({IntentState.FILLED, IntentState.CANCELLED, IntentState.EXPIR
 
 
 BEYOND_OURS = "filled beyond what was ours"
-"""Detail of an order whose fill did not fit our position: two closes filled where one was enough."""
+"""Detail of an order that took what is not ours: two closes filled where one was enough, or a bulk close met another's position."""
 
 
 class Intent(msgspec.Struct, frozen=True, kw_only=True):

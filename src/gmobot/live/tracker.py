@@ -153,9 +153,11 @@ class OrderTracker:
         if owner is None:
             await self._keep_for_its_owner(execution)
             return
-        if not self._is_another_s(execution, owner) and not self._books.fits(execution):
-            owner = await self._tell_beyond(execution, owner)
-        if self._is_another_s(execution, owner):
+        if self._may_be_of_an_entry_not_told_yet(execution, owner):
+            self.suspect(owner)
+            self._changed()
+            return
+        if await self._is_another_s(execution, owner):
             await self._cash.foreign_fill(execution)
             return
         booked = await self._books.book(execution)
@@ -166,21 +168,38 @@ class OrderTracker:
         self.last_fill_ns = elapsed_ns(self._clock)
         self._changed()
 
-    def _is_another_s(self, execution: Execution, owner: Intent) -> bool:
-        """Return whether a fill took what is not ours: of a close by another hand, which took ours too, or of one order too many."""
-        return owner.shared and not (owner.purpose is Purpose.FORCED and self._books.pieces(self._symbol).owns(execution.position_id))
+    def _closes_a_stranger_s(self, execution: Execution, owner: Intent) -> bool:
+        named = execution.position_id is not None and not owner.opens and self._books.ledger(self._symbol).on_leverage
+        return named and not self._books.pieces(self._symbol).owns(execution.position_id)
 
-    async def _tell_beyond(self, execution: Execution, owner: Intent) -> Intent:
-        """Two closes filled where one was enough: the exchange showed the first too late. A person must look.
+    def _may_be_of_an_entry_not_told_yet(self, execution: Execution, owner: Intent) -> bool:
+        """Return whether a close took a position that nobody knows while an entry of ours is filling: it is asked again."""
+        entering = any(intent.opens for intent in self._books.open_intents(self._symbol))
+        return entering and not owner.shared and self._closes_a_stranger_s(execution, owner)
 
+    async def _is_another_s(self, execution: Execution, owner: Intent) -> bool:
+        """Return whether a fill took what is not ours, and tell so where it is news.
+
+        A close by another hand took a position beside ours; our own bulk close took one that somebody opened in the same
+        moment; or two closes filled where one was enough, because the exchange showed the first too late: a person must look.
         No order is sent beyond what is booked, so what does not fit is never ours told too early.
         """
+        if self._closes_a_stranger_s(execution, owner):
+            if not owner.shared:
+                await self._books.beyond_ours(owner, f"it closed {execution.size} of position {execution.position_id}, which is not ours")
+                self._books.pieces(self._symbol).meet(execution.position_id, execution.side)
+                self._changed()
+            return True
+        if owner.shared and not self._books.pieces(self._symbol).owns(execution.position_id):
+            return True
+        if self._books.fits(execution):
+            return False
         text = f"order {execution.order_id} filled {execution.size} that do not fit what is ours: they count as another hand's"
         await self._alarm("order_outcome_unknown", text)
-        changed = await self._books.beyond_ours(owner)
-        self.suspect(changed)
+        await self._books.beyond_ours(owner, text)
+        self.suspect(owner)
         self._changed()
-        return changed
+        return True
 
     async def _keep_for_its_owner(self, execution: Execution) -> None:
         touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
