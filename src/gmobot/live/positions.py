@@ -90,10 +90,9 @@ class Pieces:
         else:
             self._seen.pop(position.position_id, None)
 
-    def meet(self, position_id: int | None, closing: Side) -> None:
+    def meet(self, position_id: int, closing: Side) -> None:
         """A close of ours took one that is not ours: until somebody looks, there may be more of it."""
-        if position_id is not None:
-            self._seen[position_id] = Seen(Side.BUY if closing is Side.SELL else Side.SELL, 1)
+        self._seen[position_id] = Seen(Side.BUY if closing is Side.SELL else Side.SELL, 1)
 
     def foreign(self, side: Side | None = None) -> dict[int, Seen]:
         """Return positions, of one side or both, that are not ours."""

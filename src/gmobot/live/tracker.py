@@ -168,14 +168,15 @@ class OrderTracker:
         self.last_fill_ns = elapsed_ns(self._clock)
         self._changed()
 
-    def _closes_a_stranger_s(self, execution: Execution, owner: Intent) -> bool:
-        named = execution.position_id is not None and not owner.opens and self._books.ledger(self._symbol).on_leverage
-        return named and not self._books.pieces(self._symbol).owns(execution.position_id)
+    def _stranger(self, execution: Execution, owner: Intent) -> int | None:
+        """Return the position that a close took and that is not ours, as far as we know."""
+        closes = self._books.ledger(self._symbol).on_leverage and not owner.opens
+        return execution.position_id if closes and not self._books.pieces(self._symbol).owns(execution.position_id) else None
 
     def _may_be_of_an_entry_not_told_yet(self, execution: Execution, owner: Intent) -> bool:
         """Return whether a close took a position that nobody knows while an entry of ours is filling: it is asked again."""
         entering = any(intent.opens for intent in self._books.open_intents(self._symbol))
-        return entering and not owner.shared and self._closes_a_stranger_s(execution, owner)
+        return entering and not owner.shared and self._stranger(execution, owner) is not None
 
     async def _is_another_s(self, execution: Execution, owner: Intent) -> bool:
         """Return whether a fill took what is not ours, and tell so where it is news.
@@ -184,10 +185,10 @@ class OrderTracker:
         moment; or two closes filled where one was enough, because the exchange showed the first too late: a person must look.
         No order is sent beyond what is booked, so what does not fit is never ours told too early.
         """
-        if self._closes_a_stranger_s(execution, owner):
+        if (stranger := self._stranger(execution, owner)) is not None:
             if not owner.shared:
-                await self._books.beyond_ours(owner, f"it closed {execution.size} of position {execution.position_id}, which is not ours")
-                self._books.pieces(self._symbol).meet(execution.position_id, execution.side)
+                await self._books.beyond_ours(owner, f"it closed {execution.size} of position {stranger}, which is not ours")
+                self._books.pieces(self._symbol).meet(stranger, execution.side)
                 self._changed()
             return True
         if owner.shared and not self._books.pieces(self._symbol).owns(execution.position_id):
