@@ -229,6 +229,27 @@ FAULTS = (
         ("tests/live/test_guards.py",),
     ),
     Fault(
+        "two closes that both filled end the daemon",
+        "src/gmobot/live/tracker.py",
+        "        if self._books.fits(execution):\n            return False\n",
+        "        if True:\n            return False\n",
+        ("tests/live/test_tracker_beyond.py",),
+    ),
+    Fault(
+        "a stranger's position, met by a bulk close, booked as ours",
+        "src/gmobot/live/tracker.py",
+        "        if (stranger := self._stranger(execution, owner)) is not None:\n",
+        "        if (stranger := None) is not None:\n",
+        ("tests/live/test_tracker_beyond.py",),
+    ),
+    Fault(
+        "a hand's close taken for one that was given up",
+        "src/gmobot/live/tracker.py",
+        "        if self._closed_another_position(order, intent):\n",
+        "        if False:\n",
+        ("tests/live/test_tracker_late.py",),
+    ),
+    Fault(
         "machine code of an edited strategy",
         "src/gmobot/strategies/sources.py",
         "    return digest.hexdigest()[:24]\n",
