@@ -7,6 +7,8 @@ from decimal import Decimal
 from gmobot.live.positions import Piece, Pieces, Seen
 from gmobot.venue.models import Position, Side
 
+NOW = 1_000
+
 
 def piece(position_id: int, lots: int, *, losscut: int = 0, side: Side = Side.BUY) -> Piece:
     return Piece(symbol="BTC_JPY", position_id=position_id, side=side, lots=lots, losscut=losscut)
@@ -62,7 +64,7 @@ def test_only_lots_whose_entry_said_where_are_closed_by_force_beyond_a_stop() ->
 
 def test_what_is_listed_and_not_ours_is_foreign_by_side() -> None:
     pieces = Pieces("BTC_JPY", [piece(7, 10)])
-    pieces.look([(listed(7), 10), (listed(8), 1), (listed(9, Side.SELL), 30), (listed(10), 0)])
+    pieces.look([(listed(7), 10), (listed(8), 1), (listed(9, Side.SELL), 30), (listed(10), 0)], as_of_ns=NOW)
     assert pieces.looked
     assert pieces.foreign() == {8: Seen(Side.BUY, 1), 9: Seen(Side.SELL, 30)}
     assert pieces.foreign(Side.BUY) == {8: Seen(Side.BUY, 1)}
@@ -71,18 +73,30 @@ def test_what_is_listed_and_not_ours_is_foreign_by_side() -> None:
 
 def test_a_new_list_replaces_the_old_and_news_of_one_position_changes_that_one() -> None:
     pieces = Pieces("BTC_JPY")
-    pieces.look([(listed(8), 20), (listed(9), 1)])
-    pieces.look([(listed(8), 20)])
+    pieces.look([(listed(8), 20), (listed(9), 1)], as_of_ns=NOW)
+    pieces.look([(listed(8), 20)], as_of_ns=NOW)
     assert set(pieces.foreign()) == {8}
-    pieces.observe(listed(8), 15)
-    pieces.observe(listed(10), 1)
+    pieces.observe(listed(8), 15, NOW)
+    pieces.observe(listed(10), 1, NOW)
     assert pieces.foreign() == {8: Seen(Side.BUY, 15), 10: Seen(Side.BUY, 1)}
-    pieces.observe(listed(8), 0)
-    pieces.observe(listed(99), 0)
+    pieces.observe(listed(8), 0, NOW)
+    pieces.observe(listed(99), 0, NOW)
     assert set(pieces.foreign()) == {10}
 
 
 def test_news_of_one_position_is_not_the_whole_list() -> None:
     pieces = Pieces("BTC_JPY")
-    pieces.observe(listed(8), 15)
+    pieces.observe(listed(8), 15, NOW)
     assert not pieces.looked
+
+
+def test_what_events_told_lately_a_list_does_not_wipe_away() -> None:
+    pieces = Pieces("BTC_JPY")
+    pieces.observe(listed(8), 15, NOW)
+    pieces.meet(9, Side.SELL, NOW)
+    pieces.look([], as_of_ns=NOW - 1)
+    assert pieces.foreign() == {8: Seen(Side.BUY, 15), 9: Seen(Side.BUY, 1)}
+    pieces.look([(listed(8), 20)], as_of_ns=NOW - 1)
+    assert pieces.foreign() == {8: Seen(Side.BUY, 20), 9: Seen(Side.BUY, 1)}
+    pieces.look([], as_of_ns=NOW)
+    assert pieces.foreign() == {}

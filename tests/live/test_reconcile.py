@@ -501,9 +501,9 @@ async def test_somebody_else_s_positions_are_told_once(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("fills", [True, False])
-async def test_a_close_during_the_question_makes_its_answer_worthless(tmp_path: Path, fills: bool) -> None:
+async def test_a_close_during_the_question_makes_its_answer_worthless_but_for_strangers(tmp_path: Path, fills: bool) -> None:
     bench = await holder(tmp_path)
-    bench.rest.positions = []
+    bench.rest.positions = [position(8)]
     ask = bench.rest.open_positions
     await bench.acknowledged(order_id=901, settle=Settle.CLOSE, **STOP)
 
@@ -518,7 +518,8 @@ async def test_a_close_during_the_question_makes_its_answer_worthless(tmp_path: 
 
     bench.rest.open_positions = meanwhile  # type: ignore[method-assign]
     await look(bench)
-    assert not bench.books.pieces("BTC_JPY").looked
+    assert list(bench.books.pieces("BTC_JPY").foreign()) == [8], "closes must name our own from now on"
+    assert (bench.books.position("BTC_JPY"), told(bench, "error")) == (90 if fills else 100, [])
     await bench.close()
 
 

@@ -147,7 +147,7 @@ async def test_a_flip_s_prices_say_nothing_of_the_side_that_is_still_held(desk: 
 
 async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign_one(desk: Leverage) -> None:
     await desk.open()
-    desk.books.pieces("BTC_JPY").look([])
+    desk.books.pieces("BTC_JPY").look([], as_of_ns=0)
     desk.want(100)
     await desk.trader.turn()
     await desk.filled(1, 60, side=Side.BUY, position=70)
@@ -178,7 +178,7 @@ async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign
 
 async def test_our_pieces_survive_a_restart(desk: Leverage) -> None:
     await desk.open()
-    desk.books.pieces("BTC_JPY").look([])
+    desk.books.pieces("BTC_JPY").look([], as_of_ns=0)
     desk.want(100)
     await desk.trader.turn()
     await desk.filled(1, 60, side=Side.BUY, position=70)

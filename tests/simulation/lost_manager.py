@@ -308,7 +308,7 @@ class Manager:
     async def look(self) -> None:
         """Take the exchange's whole list of positions, as reconciliation does."""
         listed = await self.rest.open_positions(self.symbol)
-        self.books.pieces(self.symbol).look((position, self.instrument.lots(position.size)) for position in listed)
+        self.books.pieces(self.symbol).look(((position, self.instrument.lots(position.size)) for position in listed), as_of_ns=0)
 
     def by_other_hand(self, new: NewOrder) -> None:
         """Somebody else sends an order with the same account."""

@@ -192,7 +192,8 @@ class DirectClose:
         instrument = books.instrument(desk.symbol)
         if books.ledger(desk.symbol).on_leverage:
             listed = await self._rest.open_positions(desk.symbol)
-            books.pieces(desk.symbol).look((position, instrument.lots(position.size)) for position in listed)
+            seen = ((position, instrument.lots(position.size)) for position in listed)
+            books.pieces(desk.symbol).look(seen, as_of_ns=elapsed_ns(self._clock))
         for intent in books.open_intents(desk.symbol):
             desk.tracker.suspect(intent)
         compared = desk.trader.reconcile()

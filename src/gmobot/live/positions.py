@@ -8,7 +8,7 @@ else's and is left alone.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -32,10 +32,11 @@ class Piece(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A position as the exchange tells it."""
+    """A position as the exchange tells it; ``told_ns``: when an event told of it, on the monotonic clock."""
 
     side: Side
     lots: int
+    told_ns: int = field(default=0, compare=False)
 
 
 class Pieces:
@@ -78,21 +79,27 @@ class Pieces:
         """Return lots the exchange would close by force not far beyond ``stop``: those whose entry said where."""
         return sum(piece.lots for piece in self._ours.values() if piece.losscut) if stop else 0
 
-    def look(self, listed: Iterable[tuple[Position, int]]) -> None:
-        """Take the exchange's whole list, each position with its lots."""
-        self.looked = True
-        self._seen = {position.position_id: Seen(position.side, lots) for position, lots in listed if lots > 0}
+    def look(self, listed: Iterable[tuple[Position, int]], *, as_of_ns: int) -> None:
+        """Take the exchange's whole list, each position with its lots.
 
-    def observe(self, position: Position, lots: int) -> None:
+        Args:
+            listed: As questions show it.
+            as_of_ns: What events told later than this, the list may not show yet.
+        """
+        self.looked = True
+        told = {number: seen for number, seen in self._seen.items() if seen.told_ns > as_of_ns}
+        self._seen = told | {position.position_id: Seen(position.side, lots) for position, lots in listed if lots > 0}
+
+    def observe(self, position: Position, lots: int, now_ns: int) -> None:
         """Take one position's news; no lots: it is gone."""
         if lots > 0:
-            self._seen[position.position_id] = Seen(position.side, lots)
+            self._seen[position.position_id] = Seen(position.side, lots, now_ns)
         else:
             self._seen.pop(position.position_id, None)
 
-    def meet(self, position_id: int, closing: Side) -> None:
+    def meet(self, position_id: int, closing: Side, now_ns: int) -> None:
         """A close of ours took one that is not ours: until somebody looks, there may be more of it."""
-        self._seen[position_id] = Seen(Side.BUY if closing is Side.SELL else Side.SELL, 1)
+        self._seen[position_id] = Seen(Side.BUY if closing is Side.SELL else Side.SELL, 1, now_ns)
 
     def foreign(self, side: Side | None = None) -> dict[int, Seen]:
         """Return positions, of one side or both, that are not ours."""

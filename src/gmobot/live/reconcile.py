@@ -76,6 +76,7 @@ class Reconciler:
         self._search = search
         self._max_drift = max_drift_uyen
         self._alarm = alarm
+        self._visibility_ns = int(visibility_seconds * NS_PER_SECOND)
         self.confirm_seconds = 2 * visibility_seconds + 2 * _STRANGERS_SECONDS + 1.0
         """How far apart two looks must be that agree."""
         self._suspected = Difference()
@@ -145,12 +146,14 @@ class Reconciler:
     async def _positions(self, symbol: str) -> None:
         """See which positions are ours, which are not, and which of ours are gone."""
         pieces, instrument = self._books.pieces(symbol), self._books.instrument(symbol)
+        as_of_ns = elapsed_ns(self._clock) - self._visibility_ns
         fills, held = self._books.counts.fills, {piece.position_id: piece.lots for piece in pieces.ours}
         listed = {position.position_id: position for position in await self._rest.open_positions(symbol)}
+        # Whatever moves meanwhile: that a stranger's position stands beside ours must be known before the next close.
+        pieces.look(((position, instrument.lots(position.size)) for position in listed.values()), as_of_ns=as_of_ns)
         if self._books.counts.fills != fills or self._moving(symbol):
             return
-        pieces.look((position, instrument.lots(position.size)) for position in listed.values())
-        strangers = [number for number in pieces.foreign() if number not in self._told]
+        strangers = [number for number in pieces.foreign() if number in listed and number not in self._told]
         if strangers:
             self._told.update(strangers)
             fields = {"reason": "foreign_order", "symbol": symbol, "positions": strangers, "evidence": "positions that are not ours"}

@@ -188,7 +188,7 @@ class OrderTracker:
         if (stranger := self._stranger(execution, owner)) is not None:
             if not owner.shared:
                 await self._books.beyond_ours(owner, f"it closed {execution.size} of position {stranger}, which is not ours")
-                self._books.pieces(self._symbol).meet(stranger, execution.side)
+                self._books.pieces(self._symbol).meet(stranger, execution.side, elapsed_ns(self._clock))
                 self._changed()
             return True
         if owner.shared and not self._books.pieces(self._symbol).owns(execution.position_id):
@@ -229,7 +229,8 @@ class OrderTracker:
 
     def on_position(self, position: Position, *, gone: bool) -> None:
         """Take a leverage position's news: it may be somebody else's beside ours."""
-        self._books.pieces(self._symbol).observe(position, 0 if gone else self._instrument.lots(position.size))
+        lots = 0 if gone else self._instrument.lots(position.size)
+        self._books.pieces(self._symbol).observe(position, lots, elapsed_ns(self._clock))
 
     async def claim(self, order_id: int) -> None:
         """An order has become ours: take what was told about it before."""
