@@ -35,10 +35,11 @@ start_docker() {
     return 1
 }
 
-# What a run that was cut off had put up would be found by the next one.
+# What a run that was cut off had put up would be found by the next one. Named as only checks name theirs: NAME and a process.
 remove_stacks() {
-    docker ps -aq --filter name=gmobot- | xargs -r docker rm -f
-    docker network ls -q --filter name=gmobot- | xargs -r docker network rm
+    local own='^/?gmobot-[a-z]+-[0-9]+[_-]'
+    docker ps -aq --filter "name=$own" | xargs -r docker rm -f
+    docker network ls -q --filter "name=$own" | xargs -r docker network rm
     docker images -q 'gmobot:check-*' | xargs -r docker rmi -f
 }
 
