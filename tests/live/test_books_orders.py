@@ -13,10 +13,10 @@ from tests.live.bench import BTC, BTC_JPY, PRICE, START_NS, STOP, Bench, fill, i
 
 import gmobot.live.books as books_module
 from gmobot.errors import FatalError
-from gmobot.live.books import Books, matches, order_fields
+from gmobot.live.books import Books, order_fields
 from gmobot.live.intents import IntentState, Purpose
 from gmobot.live.saved import ABSENT
-from gmobot.venue.models import OrderType, Settle, Side
+from gmobot.venue.models import Settle, Side
 
 LATER = START_NS + 5_000_000_000
 
@@ -316,24 +316,3 @@ def test_the_audit_log_says_what_an_order_is_and_leaves_out_what_it_is_not() -> 
     assert (told["position_id"], told["order_id"]) == (0, 0)
     assert (told["losscut_price"], told["detail"], told["price"]) == ("5", "why", str(PRICE - 100))
     assert (told["size"], told["executed_size"]) == ("0.00100", "0.00003")
-
-
-@pytest.mark.parametrize(
-    ("changes", "same"),
-    [
-        ({}, True),
-        ({"side": Side.BUY}, False),
-        ({"size": BTC.size(101)}, False),
-        ({"type_": OrderType.LIMIT}, False),
-        ({"type_": OrderType.UNKNOWN}, True),
-        ({"price": Decimal(PRICE)}, False),
-        ({"price": None}, False),
-    ],
-)
-def test_an_order_looks_like_ours_only_if_all_of_it_does(changes: dict[str, Any], same: bool) -> None:
-    told: dict[str, Any] = {"side": Side.SELL, "type_": OrderType.STOP, "size": BTC.size(100), "price": Decimal(PRICE - 100)}
-    assert matches(intent(**STOP), **(told | changes), instrument=BTC) is same
-
-
-def test_the_price_of_a_market_order_says_nothing() -> None:
-    assert matches(intent(), side=Side.BUY, type_=OrderType.MARKET, size=BTC.size(100), price=Decimal(1), instrument=BTC)

@@ -525,10 +525,3 @@ def order_fields(intent: Intent, instrument: Instrument) -> dict[str, Any]:
     if intent.detail:
         fields["detail"] = intent.detail
     return fields
-
-
-def matches(intent: Intent, *, side: Side, type_: OrderType, size: Decimal, price: Decimal | None, instrument: Instrument) -> bool:
-    """Return whether an order at the exchange looks exactly like what we meant to send, as far as its words are known."""
-    if (side, size) != (intent.side, instrument.size(intent.lots)) or type_ not in (intent.type, OrderType.UNKNOWN):
-        return False
-    return intent.type is OrderType.MARKET or price == instrument.price(intent.price)

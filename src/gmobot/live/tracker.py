@@ -25,6 +25,9 @@ that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
 a fill on our side by an order that no        still unknown: it may be ours
 question shows yet
+none such by then, but one alike in all but   acknowledged, and halted: another hand may
+its price, made when the intent was sent      have moved it before its number was known
+several of those                              still unknown: a person must decide
 one such, once absence had been concluded     acknowledged, and halted: the exchange took
                                               longer than it was trusted to; another
                                               hand's, where what it filled before it
@@ -51,20 +54,16 @@ from dataclasses import dataclass
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument
-from gmobot.live.books import Books, matches
+from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
+from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, would_look_the_same
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, Side, TimeInForce
 
 _BATCH = 10
 """Most ids one query may name."""
-_CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
-_UNSTAMPED_NS = 60 * NS_PER_SECOND
-"""How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
-_LATEST_NS = 30 * NS_PER_SECOND
-"""How much later than it was sent the exchange may have accepted an order whose absence was concluded."""
 _FINAL_STATE = {
     OrderStatus.FILLED: IntentState.FILLED,
     OrderStatus.CANCELLED: IntentState.CANCELLED,
@@ -139,7 +138,7 @@ class OrderTracker:
 
     @property
     def _unlisted_ns(self) -> int:
-        return 2 * self._visibility_ns + _CLOCK_TOLERANCE_NS
+        return 2 * self._visibility_ns + CLOCK_TOLERANCE_NS
 
     @property
     def _instrument(self) -> Instrument:
@@ -276,7 +275,7 @@ class OrderTracker:
         strangers = await self._strangers()
         for intent in unresolved:
             found = [order for order in strangers if self._looks_like(order, intent)]
-            twins = sum(_same_order(other, intent) for other in self._books.unresolved(self._symbol))
+            twins = sum(would_look_the_same(other, intent) for other in self._books.unresolved(self._symbol))
             if len(found) == 1 or 0 < len(found) == twins:
                 first = min(found, key=lambda order: order.order_id)
                 strangers.remove(first)
@@ -285,8 +284,23 @@ class OrderTracker:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
             elif self._is_absent(intent, asked_ns) and not self._may_be_hidden(intent):
-                await self._books.conclude_absent(intent)
-                self._changed()
+                await self._conclude(intent, strangers)
+
+    async def _conclude(self, intent: Intent, strangers: list[Order]) -> None:
+        """Nothing looks exactly like the intent: it is absent, unless a hand may have moved it before anybody knew its number."""
+        others = self._books.unresolved(self._symbol)
+        moved = [order for order in strangers if self._looks_moved(order, intent) and not any(self._looks_like(order, i) for i in others)]
+        if not moved:
+            await self._books.conclude_absent(intent)
+            self._changed()
+        elif len(moved) == 1:
+            strangers.remove(moved[0])
+            await self._alarm("order_outcome_unknown", _moved_text(moved[0], intent))
+            await self._adopt(intent, moved[0])
+        else:
+            ids = ", ".join(str(order.order_id) for order in moved)
+            text = f"orders {ids} look like intent {intent.intent_id} in all but their price; resolve by hand"
+            await self._alarm("order_outcome_unknown", text)
 
     def _may_be_hidden(self, intent: Intent) -> bool:
         """Return whether the stream told of a fill that may be this order's, by an order that questions do not show yet."""
@@ -343,7 +357,7 @@ class OrderTracker:
         """What still has no owner once nothing is unknown belongs to somebody else."""
         if self._books.unresolved(self._symbol):
             return
-        patience_ns = self._visibility_ns + _CLOCK_TOLERANCE_NS
+        patience_ns = self._visibility_ns + CLOCK_TOLERANCE_NS
         for order_id, waiting in list(self._waiting.items()):
             if self._books.by_order(order_id) is not None:
                 await self.claim(order_id)
@@ -379,17 +393,10 @@ class OrderTracker:
         return self._books.is_ours(order_id) or self._books.is_foreign(order_id)
 
     def _looks_like(self, order: Order, intent: Intent) -> bool:
-        # By the exchange's own clock: ours may have been set while the order was on its way.
-        not_before_ns = intent.server_ns or intent.created_ns - _UNSTAMPED_NS
-        if order.symbol != intent.symbol or order.created_at_ns < not_before_ns - _CLOCK_TOLERANCE_NS:
-            return False
-        if self._closed_another_position(order, intent):
-            return False
-        # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
-        known_words = order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN) and order.settle in (intent.settle, Settle.UNKNOWN)
-        return known_words and matches(
-            intent, side=order.side, type_=order.type, size=order.size, price=order.price, instrument=self._instrument
-        )
+        return looks_like(order, intent, self._instrument) and not self._closed_another_position(order, intent)
+
+    def _looks_moved(self, order: Order, intent: Intent) -> bool:
+        return looks_moved(order, intent, self._instrument) and not self._closed_another_position(order, intent)
 
     def _closed_another_position(self, order: Order, intent: Intent) -> bool:
         """Return whether its fills tell of another position than the one the intent names: then a person's hand was quick."""
@@ -433,10 +440,10 @@ class OrderTracker:
                 # Only its fills say which position it closed.
                 for execution in await self._rest.executions(order.order_id):
                     await self.on_execution(execution)
-            for intent in absent:
-                if self._looks_like(order, intent) and order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS:
-                    await self._take_late(intent, order)
-                    return
+            alike = [intent for intent in absent if self._looks_like(order, intent) and made_in_time(order, intent)]
+            for intent in alike or [intent for intent in absent if self._looks_moved(order, intent)]:
+                await self._take_late(intent, order)
+                return
             self._compared.add(order.order_id)
 
     async def _take_late(self, intent: Intent, order: Order) -> None:
@@ -536,7 +543,5 @@ class OrderTracker:
         return self._waiting.setdefault(order_id, Waiting(elapsed_ns(self._clock), [], []))
 
 
-def _same_order(one: Intent, other: Intent) -> bool:
-    """Return whether two intents would look the same at the exchange."""
-    names = ("side", "type", "time_in_force", "lots", "price", "settle")
-    return all(getattr(one, name) == getattr(other, name) for name in names)
+def _moved_text(order: Order, intent: Intent) -> str:
+    return f"order {order.order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved by another hand"

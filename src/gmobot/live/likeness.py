@@ -1,0 +1,52 @@
+"""Whether an order at the exchange may be the one we meant to send: GMO Coin's crypto API carries no number of ours."""
+
+from __future__ import annotations
+
+from gmobot.clock import NS_PER_SECOND
+from gmobot.core.instrument import Instrument
+from gmobot.live.intents import Intent
+from gmobot.venue.models import Order, OrderType, Settle, TimeInForce
+
+CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
+_UNSTAMPED_NS = 60 * NS_PER_SECOND
+"""How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
+_LATEST_NS = 30 * NS_PER_SECOND
+"""How much later than it was sent the exchange may have accepted an order that nothing but the time tells apart from others."""
+
+
+def looks_like(order: Order, intent: Intent, instrument: Instrument) -> bool:
+    """Return whether it looks exactly like the intent, and is not older."""
+    at_its_price = intent.type is OrderType.MARKET or order.price == instrument.price(intent.price)
+    return at_its_price and _but_for_its_price(order, intent, instrument)
+
+
+def looks_moved(order: Order, intent: Intent, instrument: Instrument) -> bool:
+    """Return whether it looks like the intent in all but its price, and was made when that was sent: a hand may have moved it."""
+    moved = intent.type is not OrderType.MARKET and order.price != instrument.price(intent.price)
+    return moved and made_in_time(order, intent) and _but_for_its_price(order, intent, instrument)
+
+
+def made_in_time(order: Order, intent: Intent) -> bool:
+    """Return whether the exchange accepted it soon enough after the intent was sent."""
+    return order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS
+
+
+def would_look_the_same(one: Intent, other: Intent) -> bool:
+    """Return whether nobody could tell two intents apart at the exchange."""
+    names = ("side", "type", "time_in_force", "lots", "price", "settle")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _but_for_its_price(order: Order, intent: Intent, instrument: Instrument) -> bool:
+    # By the exchange's own clock: ours may have been set while the order was on its way.
+    not_before_ns = intent.server_ns or intent.created_ns - _UNSTAMPED_NS
+    if order.symbol != intent.symbol or order.created_at_ns < not_before_ns - CLOCK_TOLERANCE_NS:
+        return False
+    if (order.side, order.size) != (intent.side, instrument.size(intent.lots)):
+        return False
+    # A word nobody knows may be ours: taking it for another's would conclude "absent" and send twice.
+    return (
+        order.type in (intent.type, OrderType.UNKNOWN)
+        and order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN)
+        and order.settle in (intent.settle, Settle.UNKNOWN)
+    )
