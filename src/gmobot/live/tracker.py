@@ -60,7 +60,7 @@ from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, would_look_the_same
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, Side, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Side
 
 _BATCH = 10
 """Most ids one query may name."""
