@@ -240,8 +240,50 @@ async def test_a_commit_that_failed_and_is_in_the_file_is_not_applied_again(tmp_
     other = await first.add_intent(intent(**STOP), told)
     saved = await first.load()
     assert [i.intent_id for i in saved.open_intents] == [made.intent_id, other.intent_id]
-    assert [e["intent_id"] for e in sorted(events(tmp_path / "logs"), key=lambda e: int(e["seq"]))] == [made.intent_id, other.intent_id]
+    told_of = [(e["event"], e["intent_id"]) for e in sorted(events(tmp_path / "logs"), key=lambda e: int(e["seq"]))]
+    refused = [] if crash else [("order_rejected", made.intent_id + 1)]
+    assert told_of == [("order_intent", made.intent_id), *refused, ("order_intent", other.intent_id)]
     await first.close()
+
+
+async def test_an_entry_that_was_refused_and_is_in_the_file_ends_as_never_sent(tmp_path: Path) -> None:
+    (tmp_path / "logs").mkdir()
+    clock = HandClock()
+    path = tmp_path / "state" / "gmobot.db"
+    audit = AuditLog(tmp_path / "logs", max_bytes=1_000_000, retention=3)
+
+    def connect(path: Path) -> sqlite3.Connection:
+        return sqlite3.connect(path, isolation_level=None, check_same_thread=False, factory=_LostCommit)
+
+    store = Store(path, audit=audit, run_id="a", clock=clock, worker=InlineWorker(), connect=connect)
+    await store.open()
+    _LostCommit.lose = 1
+    with pytest.raises(UnwritableError):
+        await store.add_intent(intent(), told)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT state FROM intents").fetchall() == [("intent",)]
+    with pytest.raises(UnwritableError):
+        await store.add_intent(intent(), told)  # nothing was tried: this one is not in the file
+    clock.advance(1.0)
+    sent = await store.add_intent(intent(**STOP), told)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT intent_id, state, detail FROM intents ORDER BY 1").fetchall() == [
+            (1, "rejected", f"not sent: {path}: disk I/O error"),
+            (sent.intent_id, "intent", ""),
+        ]
+        assert db.execute("SELECT ref, json_extract(payload, '$.state') FROM journal WHERE kind = 'order' ORDER BY seq").fetchall() == [
+            (1, "intent"),
+            (1, "rejected"),
+            (2, "rejected"),
+            (sent.intent_id, "intent"),
+        ]
+    assert [(e["event"], e["intent_id"]) for e in sorted(events(tmp_path / "logs"), key=lambda e: int(e["seq"]))] == [
+        ("order_intent", 1),
+        ("order_rejected", 1),
+        ("order_rejected", 2),
+        ("order_intent", sent.intent_id),
+    ]
+    await store.close()
 
 
 async def test_a_database_that_may_not_grow_is_an_emergency_and_ends_when_it_may(bench: Bench) -> None:

@@ -106,8 +106,10 @@ class Evidence:
         return dict(json.loads(rows[0][0])) if rows else {}
 
     def _emergency(self) -> list[tuple[str, tuple[Any, ...]]]:
+        """Return what is written down beside the database, and is not in it."""
         records = emergency.read(self.database.with_name(emergency.NAME))
-        return [statement for _, batch in records for statement in batch]
+        merged = self._all("SELECT merged FROM emergency")[0][0] if records else 0
+        return [statement for number, batch in records if number > merged for statement in batch]
 
     def _all(self, sql: str, *values: object) -> list[Any]:
         if self._db is None:

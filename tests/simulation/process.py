@@ -8,7 +8,8 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Literal, NoReturn, TypeVar
 
 from tests.simulation.loop import EPOCH_NS, VirtualLoop
 
@@ -167,10 +168,12 @@ class Disk:
 
     Attributes:
         full: Whether it takes no more.
+        draw: Chooses where in a transaction that is found out.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, draw: random.Random) -> None:
         self.full = False
+        self.draw = draw
         self._locker: sqlite3.Connection | None = None
 
     def connect(self, path: Path) -> sqlite3.Connection:
@@ -197,14 +200,42 @@ class Disk:
 
 
 class _OnDisk(sqlite3.Connection):
-    """A connection that a full disk refuses: nothing is begun that would have to be written."""
+    """A connection that finds its disk full: as a transaction begins, at one of its statements, or as it is committed.
+
+    A commit whose last sync fails is reported as failed and is in the file all the same.
+    """
 
     disk: Disk
+    _strikes_at = ""
+    _statements = 0
 
     def execute(self, sql: str, /, *more: Any) -> sqlite3.Cursor:
-        if sql.startswith("BEGIN") and self.disk.full:
-            raise sqlite3.OperationalError("database or disk is full")
+        if self.disk.full and not sql.startswith(("SELECT", "PRAGMA")):
+            self._find_out(sql)
         return super().execute(sql, *more)
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None, /) -> Literal[False]:
+        if self.disk.full and kind is None and self.in_transaction:
+            if self._strikes_at != "sync":
+                self._refuse()
+            self.commit()
+            raise sqlite3.OperationalError("disk I/O error")
+        return super().__exit__(kind, error, trace)
+
+    def _find_out(self, sql: str) -> None:
+        if sql.startswith("BEGIN"):
+            self._strikes_at = self.disk.draw.choice(("begin", "statement", "commit", "sync"))
+            self._statements = self.disk.draw.randrange(1, 4)
+        elif not self.in_transaction:
+            self._refuse()
+        self._statements -= 1
+        if self._strikes_at == "begin" or (self._strikes_at == "statement" and not self._statements):
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        if self.in_transaction:
+            self.rollback()
+        raise sqlite3.OperationalError("database or disk is full")
 
 
 @dataclass

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import sqlite3
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.simulation.loop import VirtualLoop
@@ -19,6 +20,17 @@ from gmobot.ops.audit_files import repair_torn_line
 from gmobot.ops.audit_read import verify
 
 
+class Always(random.Random):
+    """Chooses what it is told to."""
+
+    def __init__(self, chosen: str) -> None:
+        super().__init__(1)
+        self.chosen = chosen
+
+    def choice(self, seq: Any) -> Any:
+        return seq[seq.index(self.chosen)]
+
+
 class Bench:
     """A store on a disk that misbehaves."""
 
@@ -26,7 +38,7 @@ class Bench:
         self.var = var
         for folder in ("state", "logs", "artifacts"):
             (var / folder).mkdir(exist_ok=True)
-        self.disk, self.life, self.writes = Disk(), Mortal(), 0
+        self.disk, self.life, self.writes = Disk(random.Random(1)), Mortal(), 0
         self.path = var / "state" / "gmobot.db"
         self.store = self.begin()
 
@@ -107,6 +119,34 @@ async def test_a_full_disk_and_a_lock_refuse_writes_until_they_end(tmp_path: Pat
     bench.disk.unlock()
     db.execute("BEGIN IMMEDIATE")
     db.close()
+    bench.store.abandon()
+
+
+async def test_a_full_disk_is_found_out_anywhere_in_a_transaction_and_nothing_is_told_twice(tmp_path: Path) -> None:
+    bench, found = Bench(tmp_path), set()
+    await bench.store.open()
+    for number in range(1, 25):
+        bench.disk.full = True
+        await bench.emit(1)
+        assert bench.store.trouble is not None
+        found.add((bench.told() - number + 1, bench.store.trouble.rsplit(": ", 1)[1]))
+        bench.disk.full = False
+        leave_as_killed(bench.store, tmp_path, random.Random(number))
+        bench.store = bench.begin()
+        await bench.store.open()
+        assert bench.told() == number
+    assert found == {(0, "database or disk is full"), (1, "disk I/O error")}
+    await bench.store.close()
+
+
+@pytest.mark.parametrize("where", ["begin", "statement", "commit", "sync"])
+async def test_what_a_full_disk_refuses_is_kept_only_where_its_last_sync_failed(tmp_path: Path, where: str) -> None:
+    bench = Bench(tmp_path)
+    await bench.store.open()
+    bench.disk.draw = Always(where)
+    bench.disk.full = True
+    await bench.emit(1)
+    assert bench.told() == (where == "sync")
     bench.store.abandon()
 
 

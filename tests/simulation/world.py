@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
 import random
-import shutil
 import sqlite3
-import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
-from pathlib import Path
 
 import msgspec
 from tests.simulation.acts import Acts
 from tests.simulation.end import check_end
 from tests.simulation.evidence import Evidence
+from tests.simulation.folder import Folder
 from tests.simulation.hands import Hands
 from tests.simulation.invariants import STRIKE_SECONDS, Trouble, Watch, audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
@@ -75,15 +71,11 @@ class World:
         self.loop = loop
         self.program = program
         self.draw = random.Random(f"world:{plan.seed}")
-        shared_memory = Path("/dev/shm")
-        place = shared_memory if shared_memory.is_dir() else Path(tempfile.gettempdir())
-        # The same path whenever the seed is played in this process: messages name it, and the log must be the same.
-        self.var = place / f"gmobot-sim-{os.getpid()}" / str(plan.seed)
-        shutil.rmtree(self.var, ignore_errors=True)
-        self.var.mkdir(parents=True)
+        self._folder = Folder(plan.seed)
+        self.var = self._folder.path
         self.config = configured(plan, self.var)
         self.clock = DaemonClock(loop)
-        self.disk = Disk()
+        self.disk = Disk(random.Random(f"disk:{plan.seed}"))
         instrument = INSTRUMENTS[self.symbol]
         self.account: Account = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {self.symbol: instrument})
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
@@ -212,9 +204,7 @@ class World:
             self.process.task.exception()
         self.evidence.forget_connection()
         self.disk.unlock()
-        shutil.rmtree(self.var, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.var.parent.rmdir()
+        self._folder.remove()
 
     async def _sleep_until(self, at: float) -> None:
         while self.loop.time() < at and self.failure is None:

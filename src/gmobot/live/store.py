@@ -23,7 +23,7 @@ from gmobot.live import emergency, saved, statements
 from gmobot.live.database import AuditSink, Connect, Database, Numbered, UnwritableError, connect
 from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.flows import Flow
-from gmobot.live.intents import Fill, Intent, Latch
+from gmobot.live.intents import Fill, Intent, IntentState, Latch
 from gmobot.live.records import ClosedDay, EngineRow, Event, JournalRow
 from gmobot.live.saved import Saved
 from gmobot.live.statements import Batch
@@ -133,7 +133,12 @@ class Store:
         def write() -> Intent:
             intent = msgspec.structs.replace(draft, intent_id=self._numbered())
             rows = [JournalRow(kind="request", symbol=intent.symbol, payload=request, ref=intent.intent_id)] if request else []
-            self._write([statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])], way)
+            batch = [statements.insert_intent(intent), *self._journaled([*rows, _standing(intent)]), *self._told([event(intent)])]
+            try:
+                self._write(batch, way)
+            except UnwritableError as error:
+                self._withdraw(intent, event(intent), str(error))
+                raise
             return intent
 
         return await self._worker.run(write)
@@ -270,6 +275,14 @@ class Store:
             self._stand_in(mine, way, error)
         finally:
             self._next_number += 1
+
+    def _withdraw(self, intent: Intent, event: Event, why: str) -> None:
+        """It is not sent. Its commit failed and may turn out to be in the file all the same, where it is not to stay unknown."""
+        refused = msgspec.structs.replace(intent, state=IntentState.REJECTED, detail=f"not sent: {why}", updated_ns=self._now())
+        rejected = Event("order_rejected", event.fields | {"state": refused.state.value, "detail": refused.detail})
+        batch = [*self._journaled([_standing(refused)]), statements.update_intent(refused), *self._told([rejected])]
+        self._waiting.append((self._next_number, batch))
+        self._next_number += 1
 
     def _merge(self, more: Sequence[Numbered]) -> None:
         """Write what waits and ``more`` after it, at most once a second."""
