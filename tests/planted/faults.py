@@ -245,9 +245,23 @@ FAULTS = (
     Fault(
         "a hand's close taken for one that was given up",
         "src/gmobot/live/tracker.py",
-        "        if self._closed_another_position(order, intent):\n",
-        "        if False:\n",
+        "        return looks_like(order, intent, self._instrument) and not self._closed_another_position(order, intent)\n",
+        "        return looks_like(order, intent, self._instrument)\n",
         ("tests/live/test_tracker_late.py",),
+    ),
+    Fault(
+        "an order that a hand moved before its number was known, taken for another's",
+        "src/gmobot/live/tracker.py",
+        "        return looks_moved(order, intent, self._instrument) and not self._closed_another_position(order, intent)\n",
+        "        return False\n",
+        ("tests/live/test_tracker_moved.py",),
+    ),
+    Fault(
+        "an entry that was refused and stays unknown in the file",
+        "src/gmobot/live/store.py",
+        "                self._withdraw(intent, event(intent), str(error))\n",
+        "",
+        ("tests/live/test_emergency_disk.py",),
     ),
     Fault(
         "machine code of an edited strategy",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -29,6 +32,15 @@ def test_the_same_seed_writes_the_same_log_byte_for_byte(seed: int, tmp_path: Pa
     assert first.orders > 0
     assert first.audit == again.audit
     assert first == again
+
+
+def test_another_process_writes_the_same_log_byte_for_byte() -> None:
+    show = "import hashlib; print(hashlib.sha256(simulation.play(short(11)).audit).hexdigest())"
+    command = f"from tests.simulation import __main__ as simulation; from tests.simulation.test_simulation import short; {show}"
+    root = Path(__file__).parents[2]
+    environ = os.environ | {"PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]), "PYTHONHASHSEED": "7"}
+    other = subprocess.run([sys.executable, "-c", command], cwd=root, env=environ, capture_output=True, text=True, check=True)
+    assert other.stdout.split()[-1] == hashlib.sha256(simulation.play(short(11)).audit).hexdigest()
 
 
 def test_another_seed_writes_another_log() -> None:
