@@ -210,7 +210,7 @@ class _OnDisk(sqlite3.Connection):
     _statements = 0
 
     def execute(self, sql: str, /, *more: Any) -> sqlite3.Cursor:
-        if self.disk.full and not sql.startswith(("SELECT", "PRAGMA")):
+        if self.disk.full and not sql.lstrip().startswith(("SELECT", "PRAGMA")):
             self._find_out(sql)
         return super().execute(sql, *more)
 
