@@ -20,6 +20,8 @@ from pathlib import Path
 
 from tests.planted.faults import FAULTS, Fault
 
+from gmobot.strategies.cache import _roots
+
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("src", "tests", "docs", "configs", "pyproject.toml")
 TESTS_FAILED = 1
@@ -29,8 +31,8 @@ TESTS_FAILED = 1
 class Copy:
     """The code in a folder of its own, to be spoilt. Byte code comes along: it tells by time and size which source it is of.
 
-    All copies share one folder of machine code, whose parts are named by the sources they came from: a spoilt source
-    finds nothing there, and what is as it was is not compiled once more.
+    All copies share one folder of machine code, which begins with the user's. Its parts are named by the sources they came
+    from: a spoilt source finds nothing there, and what is as it was is not compiled once more.
     """
 
     def __init__(self, machine_code: Path) -> None:
@@ -101,7 +103,9 @@ def main() -> int:
         return 2
     started = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="gmobot-planted-code-") as folder:
-        machine_code = Path(folder)
+        machine_code, usual = Path(folder), next(_roots(None))
+        if usual.is_dir():
+            shutil.copytree(usual, machine_code, dirs_exist_ok=True)
         trouble = sound(chosen, machine_code, options.jobs)
         if trouble is not None:
             sys.stderr.write(f"the tests fail without any fault:\n{trouble}\n")

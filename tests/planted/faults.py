@@ -268,7 +268,7 @@ FAULTS = (
         "src/gmobot/strategies/sources.py",
         "    return digest.hexdigest()[:24]\n",
         "    return hashlib.sha256(file.name.encode()).hexdigest()[:24]\n",
-        ("tests/strategies/test_cache.py",),
+        ("tests/strategies/test_cache.py::test_an_edit_is_seen_within_one_process",),
     ),
     Fault(
         "an emulator that believes unsigned requests",
