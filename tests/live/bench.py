@@ -11,7 +11,7 @@ from typing import Any
 
 from gmobot.clock import elapsed_ns
 from gmobot.core.instrument import Instrument, Product
-from gmobot.errors import VenueError
+from gmobot.errors import NotSent, VenueError
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
@@ -90,6 +90,7 @@ class ScriptedRest(GmoRest):
         self.positions: list[Position] = []
         self.closed: list[CloseRequest] = []
         self.changed: list[tuple[int, Decimal]] = []
+        self.held_back: Callable[[], None] = lambda: None
         self.answer: Callable[[OrderRequest], Awaitable[int]] | None = None
         self.answer_close: Callable[[CloseRequest], Awaitable[int]] | None = None
         self.answer_change: VenueError | None = None
@@ -135,7 +136,10 @@ class ScriptedRest(GmoRest):
         self._answer()
         return self.day_klines.get(date, [])
 
-    async def place_order(self, order: OrderRequest) -> int:
+    async def place_order(self, order: OrderRequest, last_word: Callable[[], str | None] = lambda: None) -> int:
+        self.held_back()
+        if (reason := last_word()) is not None:
+            raise NotSent(reason)
         self.placed.append(order)
         assert self.answer is not None
         return await self.answer(order)

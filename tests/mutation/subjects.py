@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = ROOT / "src" / "gmobot"
 
-ORDER_MANAGER = ("desire", "plan", "entry", "trader", "gate", "sender", "tracker", "intents", "protection", "commands")
+ORDER_MANAGER = ("desire", "plan", "entry", "trader", "gate", "sender", "tracker", "likeness", "intents", "protection", "commands")
 RECONCILIATION = ("account", "reconcile", "difference", "search", "flows", "cash")
 RISK = ("guards",)
 LEDGER = ("books", "ledger", "positions")

@@ -250,6 +250,13 @@ FAULTS = (
         ("tests/live/test_tracker_late.py",),
     ),
     Fault(
+        "an entry that waited for the rate limit and leaves after a halt",
+        "src/gmobot/live/trader.py",
+        "        if not self._entry_allowed(standing, sending=1):\n",
+        "        if False:\n",
+        ("tests/live/test_last_word.py",),
+    ),
+    Fault(
         "an order that a hand moved before its number was known, taken for another's",
         "src/gmobot/live/tracker.py",
         "        return looks_moved(order, intent, self._instrument) and not self._closed_another_position(order, intent)\n",

@@ -349,12 +349,14 @@ class Manager:
                 self.trader.reconcile()
 
     def _entry_bar(self) -> str | None:
-        if self.alarms:
-            return "operator_halt"
-        return "order_outcome_unknown" if self.books.unresolved() else None
+        return self._halted() or ("order_outcome_unknown" if self.books.unresolved() else None)
+
+    def _halted(self) -> str | None:
+        return "operator_halt" if self.alarms else None
 
     def _standing(self) -> Standing:
-        return Standing(watch_reason=None, close=False, stopping=False, entry_bar=self._entry_bar(), exchange_open=True)
+        unknown = len(self.books.unresolved())
+        return Standing(watch_reason=None, close=False, stopping=False, entry_bar=self._halted(), exchange_open=True, unknown=unknown)
 
     async def _alarm(self, reason: str, text: str) -> None:
         if not self.alarms:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -58,9 +58,9 @@ def test_without_a_bug_nothing_is_found(product: str) -> None:
 def test_an_order_that_is_sent_blindly_twice(monkeypatch: pytest.MonkeyPatch) -> None:
     right = Sender._post
 
-    async def twice(self: Sender, request: OrderRequest | CloseRequest) -> int:
-        await right(self, request)
-        return await right(self, request)
+    async def twice(self: Sender, request: OrderRequest | CloseRequest, _: Callable[[], str | None]) -> int:
+        await right(self, request, lambda: None)
+        return await right(self, request, lambda: None)
 
     monkeypatch.setattr(Sender, "_post", twice)
     assert "no intent with two live orders" in found(plan())

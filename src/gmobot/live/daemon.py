@@ -502,9 +502,10 @@ class Daemon:
             watch_reason=self._watch_reason(),
             close=guards.closing,
             stopping=self.stopping,
-            entry_bar=self._entry_bar(),
+            entry_bar=self._bar(0),
             exchange_open=not self.supervisor.maintenance,
             silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
+            unknown=self._unknown(),
         )
 
     def _watch_reason(self) -> str | None:
@@ -519,10 +520,16 @@ class Daemon:
         armed = config.environment.value == "emulator" or (self.guards is not None and self.guards.armed(self.config_hash))
         return None if armed else "not_armed"
 
+    def _unknown(self) -> int:
+        return len(self.books.unresolved()) if self.books is not None else 0
+
     def _entry_bar(self) -> str | None:
+        return self._bar(self._unknown())
+
+    def _bar(self, unknown: int) -> str | None:
         if self.guards is None or self.books is None or not self._reconciled:
             return "stream_stale"
-        return self.guards.entry_bar(self.desks.values(), len(self.books.unresolved()))
+        return self.guards.entry_bar(self.desks.values(), unknown)
 
     def _settled(self) -> bool:
         return self.supervisor.status is MonitorStatus.ACTIVE and self._reconciled and not self.stopping

@@ -74,6 +74,11 @@ class OrderGate:
             return "price_collar"
         return None
 
+    def last_word(self, place: Place, market: Market) -> str | None:
+        """Return why an entry that nothing forbade a while ago does not suit the market any more, or ``None``."""
+        within = self.limit_within_collar if place.type is OrderType.LIMIT else self.within_collar
+        return market.barred or (None if within(place, market) else "price_collar")
+
     def limit_within_collar(self, place: Place, market: Market) -> bool:
         """Return whether a limit price lies close to the middle of a fresh book."""
         middle = market.middle()

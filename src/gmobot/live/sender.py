@@ -7,6 +7,7 @@ is one table, :data:`_AFTER`.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 
 from gmobot.clock import NS_PER_SECOND, Clock
@@ -98,13 +99,16 @@ class Sender:
             server_ns=self._rest.server_floor_ns,
         )
 
-    async def place(self, place: Place, decision_id: int, *, due_ns: int | None = None) -> After:
+    async def place(
+        self, place: Place, decision_id: int, *, due_ns: int | None = None, last_word: Callable[[], str | None] = lambda: None
+    ) -> After:
         """Send an order.
 
         Args:
             place: The order, worded as it is to be sent.
             decision_id: Whose decision it serves.
             due_ns: When that decision could first be made, of an entry.
+            last_word: Asked when it is about to leave: why it must not any more, or ``None``.
 
         Raises:
             StoreError: The intent could not be written; nothing left.
@@ -120,7 +124,7 @@ class Sender:
         if due_ns is not None:
             self._telemetry.tick_to_order((self._clock.now_ns() - due_ns) / NS_PER_SECOND)
         started = self._clock.monotonic()
-        outcome, after = await self._send(intent, request)
+        outcome, after = await self._send(intent, request, last_word)
         self._telemetry.order(place.side.value, place.type.value, outcome)
         self._telemetry.order_roundtrip(self._clock.monotonic() - started)
         return after
@@ -180,9 +184,9 @@ class Sender:
         else:
             self._books.note(intent, "reply", {"never sent" if isinstance(error, NotSent) else "lost": str(error)})
 
-    async def _send(self, intent: Intent, request: OrderRequest | CloseRequest) -> tuple[str, After]:
+    async def _send(self, intent: Intent, request: OrderRequest | CloseRequest, last_word: Callable[[], str | None]) -> tuple[str, After]:
         try:
-            order_id = await self._post(request)
+            order_id = await self._post(request, last_word)
         except Refused as error:
             self._replied(intent, error)
             await self._books.reject(intent, _said(error))
@@ -204,10 +208,10 @@ class Sender:
         await self._tracker.claim(order_id)
         return "confirmed", After.GO_ON
 
-    async def _post(self, request: OrderRequest | CloseRequest) -> int:
+    async def _post(self, request: OrderRequest | CloseRequest, last_word: Callable[[], str | None]) -> int:
         if isinstance(request, CloseRequest):
             return await self._rest.close_position(request)
-        return await self._rest.place_order(request)
+        return await self._rest.place_order(request, last_word)
 
     def _request(self, intent: Intent) -> OrderRequest | CloseRequest:
         instrument = self._books.instrument(self._symbol)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Product
@@ -50,9 +51,10 @@ class Standing:
         watch_reason: Why orders are only recorded and not sent, or ``None`` when they are sent.
         close: Whether everything we own must be closed.
         stopping: Whether the process is about to end: cancel entries, keep stops, open nothing.
-        entry_bar: Reason code that forbids new exposure, or ``None``.
+        entry_bar: Reason code that forbids new exposure, or ``None``; unknown outcomes aside.
         exchange_open: Whether the exchange takes orders.
         silent: Whether it answers nothing at all, cancels and questions included: then nothing is asked of it.
+        unknown: Orders of the account whose outcome is not known; one that is being sent is among them.
     """
 
     watch_reason: str | None
@@ -61,6 +63,7 @@ class Standing:
     entry_bar: str | None
     exchange_open: bool
     silent: bool = False
+    unknown: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,12 +286,13 @@ class SymbolTrader:
             pieces=self._pieces_to_name(position),
         )
 
-    def _entry_allowed(self, standing: Standing) -> bool:
+    def _entry_allowed(self, standing: Standing, *, sending: int = 0) -> bool:
         desire = self._desire
         return (
             desire is not None
             and desire.may_open
             and standing.entry_bar is None
+            and standing.unknown <= sending
             and not standing.stopping
             and standing.exchange_open
             and self._clock.now_ns() - desire.closed_ns <= self._entry_window_ns
@@ -343,7 +347,19 @@ class SymbolTrader:
             await self._record_unsent(place, decision_id, denial or "price_collar")
             return False
         due_ns = self._desire.due_ns if self._desire is not None and place.purpose is Purpose.ENTRY else None
-        return await self._follow(await self._sender.place(dressed, decision_id, due_ns=due_ns))
+        if place.purpose is not Purpose.ENTRY:
+            return await self._follow(await self._sender.place(dressed, decision_id))
+        last_word = partial(self._last_word, dressed, decision_id)
+        return await self._follow(await self._sender.place(dressed, decision_id, due_ns=due_ns, last_word=last_word))
+
+    def _last_word(self, place: Place, decision_id: int) -> str | None:
+        """Return why an entry that is written down is not to leave after all: it may have waited for the disk and the rate limit."""
+        desire, standing = self._desire, self._standing()
+        if desire is None or desire.decision_id != decision_id:
+            return "a newer decision was made"
+        if not self._entry_allowed(standing, sending=1):
+            return standing.entry_bar or "it is not allowed any more"
+        return self._gate.last_word(place, self._market)
 
     def _dressed(self, place: Place) -> Place | None:
         if place.purpose is not Purpose.ENTRY:

@@ -118,6 +118,28 @@ def test_who_will_not_wait_is_refused_here_and_nothing_is_sent() -> None:
     run_virtually(main())
 
 
+def test_the_last_word_is_asked_after_all_waiting_and_keeps_an_order_here() -> None:
+    async def main() -> None:
+        clock, asked = VirtualClock(), []
+        limiter = RateLimiter(clock)
+        limiter.bucket("POST", private=True).penalise()
+        transport, since = Scripted(said("7")), clock.monotonic()
+
+        def last_word() -> str | None:
+            asked.append(clock.monotonic() - since)
+            return "operator_halt" if len(asked) == 1 else None
+
+        rest = client(transport, clock, limiter=limiter)
+        with pytest.raises(NotSent, match="operator_halt"):
+            await rest.place_order(ORDER, last_word)
+        assert asked[0] > 1.0
+        assert transport.requests == []
+        assert await rest.place_order(ORDER, last_word) == 7
+        assert len(transport.requests) == 1
+
+    run_virtually(main())
+
+
 def test_a_patient_view_and_its_origin_share_everything_else() -> None:
     async def main() -> None:
         clock, true = VirtualClock(-10 * NS_PER_SECOND), VirtualClock()

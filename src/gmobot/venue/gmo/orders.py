@@ -81,8 +81,12 @@ class OrderEndpoints(Requester):
         query = {} if symbol is None else {"symbol": symbol}
         return await self._private("/v1/positionSummary", one(wire.SummaryList, lambda data: models(data.list)), **query)
 
-    async def place_order(self, order: OrderRequest) -> int:
+    async def place_order(self, order: OrderRequest, last_word: Callable[[], str | None] = lambda: None) -> int:
         """Place an order and return its id, which says accepted: neither resting nor filled.
+
+        Args:
+            order: What to place.
+            last_word: Asked after all waiting for the rate limit: why it is not to leave any more, or ``None``.
 
         Raises:
             Refused: Definitive.
@@ -90,7 +94,8 @@ class OrderEndpoints(Requester):
             OutcomeUnknown: It may exist.
             ValueError: Its type or time in force is unknown.
         """
-        return await self._post("/v1/order", wire.OrderBody.of(order), Priority.URGENT if order.urgent else Priority.ORDER, _order_id)
+        priority = Priority.URGENT if order.urgent else Priority.ORDER
+        return await self._post("/v1/order", wire.OrderBody.of(order), priority, _order_id, last_word)
 
     async def close_position(self, order: CloseRequest) -> int:
         """Place an order that closes one position, or what is open of the other side, and return its id.

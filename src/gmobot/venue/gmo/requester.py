@@ -79,6 +79,7 @@ class Call(NamedTuple):
 
     Attributes:
         token: A stream's token in the body, which no error text may show.
+        last_word: Asked when nothing is left to wait for: why the request is not to leave after all, or ``None``.
     """
 
     method: str
@@ -88,6 +89,7 @@ class Call(NamedTuple):
     body: bytes = b""
     priority: Priority = Priority.READ
     token: Secret | None = None
+    last_word: Callable[[], str | None] = lambda: None
 
     @property
     def is_private(self) -> bool:
@@ -202,8 +204,15 @@ class Requester:
         # Half an answer would pass for a whole one.
         raise Unavailable(f"GET {path}: more than {_MOST_PAGES} pages", category=Category.EXCHANGE)
 
-    async def _post(self, path: str, body: object, priority: Priority, read: Callable[[wire.Envelope], M]) -> M:
-        return await self._call(Call("POST", "/private", path, "", msgspec.json.encode(body), priority), read)
+    async def _post(
+        self,
+        path: str,
+        body: object,
+        priority: Priority,
+        read: Callable[[wire.Envelope], M],
+        last_word: Callable[[], str | None] = lambda: None,
+    ) -> M:
+        return await self._call(Call("POST", "/private", path, "", msgspec.json.encode(body), priority, last_word=last_word), read)
 
     async def _call(self, call: Call, read: Callable[[wire.Envelope], M]) -> M:
         """Ask once; ask a read again as far as :class:`Repetition` goes."""
@@ -223,7 +232,7 @@ class Requester:
     async def _once(self, call: Call, read: Callable[[wire.Envelope], M]) -> M:
         """Wait for the limiter, ask once, and note what became of it."""
         try:
-            await self._limiter.bucket(call.method, private=call.is_private).take(call.priority, self._most_wait)
+            await self._wait_for_turn(call)
         except NotSent as error:
             self._note(call.path, 0.0, "not_sent", error.category)
             if call.is_write:
@@ -237,6 +246,11 @@ class Requester:
             raise
         self._note(call.path, self._clock.monotonic() - started, "ok", None)
         return result
+
+    async def _wait_for_turn(self, call: Call) -> None:
+        await self._limiter.bucket(call.method, private=call.is_private).take(call.priority, self._most_wait)
+        if (reason := call.last_word()) is not None:
+            raise NotSent(reason, category=Category.VALIDATION)
 
     async def _ask(self, call: Call, read: Callable[[wire.Envelope], M]) -> M:
         try:
