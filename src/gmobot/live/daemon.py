@@ -497,15 +497,15 @@ class Daemon:
     # --- what stands where ----------------------------------------------------------------------------
 
     def _standing(self) -> Standing:
-        guards = self._started(self.guards)
+        guards, books = self._started(self.guards), self._started(self.books)
         return Standing(
             watch_reason=self._watch_reason(),
             close=guards.closing,
             stopping=self.stopping,
-            entry_bar=self._bar(0),
+            entry_bar=self._entry_bar(but_unknown=True),
             exchange_open=not self.supervisor.maintenance,
             silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
-            unknown=self._unknown(),
+            unknown=len(books.unresolved()),
         )
 
     def _watch_reason(self) -> str | None:
@@ -520,16 +520,10 @@ class Daemon:
         armed = config.environment.value == "emulator" or (self.guards is not None and self.guards.armed(self.config_hash))
         return None if armed else "not_armed"
 
-    def _unknown(self) -> int:
-        return len(self.books.unresolved()) if self.books is not None else 0
-
-    def _entry_bar(self) -> str | None:
-        return self._bar(self._unknown())
-
-    def _bar(self, unknown: int) -> str | None:
+    def _entry_bar(self, *, but_unknown: bool = False) -> str | None:
         if self.guards is None or self.books is None or not self._reconciled:
             return "stream_stale"
-        return self.guards.entry_bar(self.desks.values(), unknown)
+        return self.guards.entry_bar(self.desks.values(), 0 if but_unknown else len(self.books.unresolved()))
 
     def _settled(self) -> bool:
         return self.supervisor.status is MonitorStatus.ACTIVE and self._reconciled and not self.stopping
@@ -545,15 +539,15 @@ class Daemon:
         await self._store.emit([Event("error", {"reason": reason, "detail": text})])
 
     async def _alarm(self, reason: str, text: str) -> None:
-        """A person must look: latch a halt and say why, once for each halt."""
+        """A person must look: latch a halt, before anything is awaited, and say why, once for each halt."""
         guards = self._started(self.guards)
         if not guards.halted:
             self._called.clear()
         if (reason, text) in self._called:
             return
         self._called.add((reason, text))
-        await self._tell(reason, text)
         await guards.set(Latch.HALT, reason, source="alarm")
+        await self._tell(reason, text)
 
     def _compare_first(self) -> None:
         """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""
