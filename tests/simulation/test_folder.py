@@ -9,7 +9,6 @@ from pathlib import Path
 from tests.simulation.folder import Folder
 
 PLAY = """
-import sys
 from tests.simulation.folder import Folder
 for _ in range(300):
     folder = Folder(987_654)
