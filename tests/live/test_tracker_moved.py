@@ -103,27 +103,16 @@ async def test_several_leave_it_unknown_and_a_person_decides(bench: Bench) -> No
     await bench.close()
 
 
-async def test_one_that_looks_exactly_like_another_intent_is_that_one_s(bench: Bench) -> None:
+@pytest.mark.parametrize(("other_price", "owner", "alarms"), [(PRICE + 1_000, 2, 0), (PRICE + 3_000, 1, 1)], ids=["exactly", "moved"])
+async def test_one_order_is_one_intent_s_and_an_exact_one_comes_first(bench: Bench, other_price: int, owner: int, alarms: int) -> None:
     await bench.open()
     await lost(bench)
-    await lost(bench, price=PRICE + 1_000)
+    await lost(bench, price=other_price)
     bench.rest.orders_there = {7: order(7, **MOVED)}
     await until_concluded(bench)
     ours = bench.books.by_order(7)
     assert ours is not None
-    assert (ours.intent_id, bench.books.unresolved(), bench.alarms) == (2, [], [])
-    await bench.close()
-
-
-async def test_one_order_is_only_one_intent_s(bench: Bench) -> None:
-    await bench.open()
-    await lost(bench)
-    await lost(bench, price=PRICE + 3_000)
-    bench.rest.orders_there = {7: order(7, **MOVED)}
-    await until_concluded(bench)
-    ours = bench.books.by_order(7)
-    assert ours is not None
-    assert (ours.intent_id, bench.books.unresolved(), len(bench.alarms)) == (1, [], 1)
+    assert (ours.intent_id, bench.books.unresolved(), len(bench.alarms)) == (owner, [], alarms)
     await bench.close()
 
 
