@@ -94,6 +94,13 @@ class NotSent(VenueError):
         super().__init__(message, category=category, retryable=True)
 
 
+class Withheld(NotSent):
+    """Whoever asked for the request did not want it any more when it was about to leave."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, category=Category.VALIDATION)
+
+
 class OutcomeUnknown(VenueError):
     """A write left this machine and no trustworthy answer came back."""
 

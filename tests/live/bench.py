@@ -11,7 +11,7 @@ from typing import Any
 
 from gmobot.clock import elapsed_ns
 from gmobot.core.instrument import Instrument, Product
-from gmobot.errors import NotSent, VenueError
+from gmobot.errors import Unavailable, VenueError, Withheld
 from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
@@ -96,6 +96,8 @@ class ScriptedRest(GmoRest):
         self.answer_change: VenueError | None = None
         self.meanwhile: Callable[[], None] = lambda: None
         self.trade_pages = 0
+        self.orderbook_there: Book | None = None
+        self.books_asked = 0
 
     @property
     def server_floor_ns(self) -> int:
@@ -112,6 +114,12 @@ class ScriptedRest(GmoRest):
     async def open_positions(self, symbol: str) -> list[Position]:
         self._answer()
         return self.positions
+
+    async def orderbook(self, symbol: str) -> Book:
+        self.books_asked += 1
+        if self.orderbook_there is None:
+            raise Unavailable("the order book gets no answer")
+        return self.orderbook_there
 
     async def executions(self, order_id: int) -> list[Execution]:
         self._answer()
@@ -139,7 +147,7 @@ class ScriptedRest(GmoRest):
     async def place_order(self, order: OrderRequest, last_word: Callable[[], str | None] = lambda: None) -> int:
         self.held_back()
         if (reason := last_word()) is not None:
-            raise NotSent(reason)
+            raise Withheld(reason)
         self.placed.append(order)
         assert self.answer is not None
         return await self.answer(order)

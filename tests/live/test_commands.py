@@ -21,6 +21,7 @@ class Room:
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
         self.woken = 0
+        self.watch_reason: str | None = None
         self.acknowledged: list[bool] = []
         """Whether the halt still stood when the balances were acknowledged."""
 
@@ -51,6 +52,7 @@ class Room:
             store=bench.store,
             config_hash=HASH,
             acknowledge=self._acknowledge,
+            watch_reason=lambda: self.watch_reason,
             wake=self._wake,
         )
         return self
@@ -182,4 +184,16 @@ async def test_without_a_halt_an_acknowledgement_accepts_no_loss(bench: Bench) -
     assert room.acknowledged == [False]
     assert room.guards.armed(HASH)
     assert bench.account.state.peak == peak
+    await bench.close()
+
+
+async def test_who_sends_no_orders_refuses_to_flatten_and_latches_nothing(bench: Bench) -> None:
+    room = await Room(bench).open()
+    room.watch_reason = "not_armed"
+    refusal = await room.commands.flatten("socket")
+    assert refusal is not None
+    assert "not_armed" in refusal
+    assert (room.latched(), room.told()) == ((False, False, False), [])
+    await room.commands.halt("socket")
+    assert room.latched() == (False, True, False), "a halt sends no order"
     await bench.close()

@@ -144,3 +144,39 @@ def test_an_alarm_is_told_once_for_each_halt(program: Program) -> None:
         await commands(world).resume("test", acknowledge=True)
 
     in_world(program, script)
+
+
+def test_who_may_not_send_keeps_the_stop_whatever_is_wanted(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        sending = world.config
+        world.config = sending.model_copy(update={"execute_orders": False})
+        orders = len(world.account.orders)
+        await restart(world)
+        refusal = await commands(world).flatten("test")
+        assert "execute_orders_disabled" in str(refusal)
+        await asyncio.sleep(120.0)
+        assert len(world.account.orders) == orders, "not one order more"
+        assert ours(world) == world.account.held_lots.get("BTC", 0), "what is left is protected"
+        told = [e for e in events(world.var / "logs") if e["event"] == "order_intent" and e.get("sent") is False]
+        assert {e["reason"] for e in told} == {"execute_orders_disabled"}
+        world.config = sending
+        await restart(world)
+        await until(lambda: len(world.account.orders) > orders)
+
+    in_world(program, script)
+
+
+def test_an_entry_beyond_what_the_account_may_carry_is_not_sent_and_says_why(program: Program) -> None:
+    async def script(world: World) -> None:
+        told: list[str] = []
+
+        def reasons() -> list[str]:
+            told[:] = [str(e["reason"]) for e in events(world.var / "logs") if e["event"] == "order_intent" and e.get("sent") is False]
+            return told
+
+        await until(lambda: bool(reasons()))
+        assert set(told) == {"max_leverage_exceeded"}
+        assert entries(world) == 0
+
+    in_world(program, script, max_leverage=Decimal("0.005"))

@@ -172,3 +172,44 @@ def test_refusals_in_a_row_open_the_circuit_until_reset() -> None:
     desk.gate.refused()
     desk.gate.refused()
     assert desk.denial(ENTRY) is None, "the count starts at nothing"
+
+
+def test_whose_entry_waited_is_told_that_it_may_go() -> None:
+    told: list[str] = []
+    gate = OrderGate(limits(), HandClock(), entry_bar=lambda: None, freed=lambda: told.append("free"))
+    with gate.entering() as first:
+        with gate.entering() as second:
+            assert (first, second) == (True, False)
+        assert told == [], "the first is still on its way"
+    assert told == ["free"]
+    with pytest.raises(LookupError), gate.entering():
+        raise LookupError
+    with gate.entering() as after_trouble:
+        assert after_trouble
+
+
+def test_an_entry_is_judged_by_the_whole_account() -> None:
+    class Full:
+        def denial(self, symbol: str, place: Place) -> str | None:
+            assert (symbol, place) == ("BTC", ENTRY)
+            return "max_positions_reached"
+
+    desk = Desk()
+    gate = OrderGate(limits(), desk.clock, entry_bar=lambda: None, account=Full())  # type: ignore[arg-type]
+    assert [gate.denial(place, desk.market) for place in (ENTRY, EXIT)] == ["max_positions_reached", None]
+
+
+@pytest.mark.parametrize(("age", "price"), [(15.0, PRICE // 2), (15.001, PRICE)])
+def test_an_exit_s_limit_is_seen_from_the_market_of_now(age: float, price: int) -> None:
+    desk = Desk()
+    desk.market.last = PRICE
+    desk.market.on_book(book(middle=PRICE // 2), elapsed_ns(desk.clock))
+    desk.clock.advance(age)
+    assert desk.gate.collar_price(desk.market, Side.SELL) == price * 98 // 100
+    assert desk.gate.collar_price(desk.market, Side.BUY) == price * 102 // 100
+
+
+def test_without_any_price_an_exit_has_no_limit() -> None:
+    desk = Desk()
+    desk.market.book = None
+    assert desk.gate.collar_price(desk.market, Side.SELL) == 0

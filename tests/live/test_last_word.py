@@ -70,6 +70,58 @@ async def test_a_limit_leaves_only_near_the_market(tmp_path: Path, middle: int, 
     assert sent == leaves
 
 
+async def test_what_stayed_may_leave_when_it_is_allowed_again(bench: Bench) -> None:
+    await bench.open()
+    bench.rest.answer = accept
+    bench.rest.held_back = lambda: stand(bench, unknown=2)
+    bench.want(100)
+    await bench.trader.turn()
+    bench.rest.held_back = lambda: None
+    stand(bench, unknown=0)
+    await bench.trader.turn()
+    assert bench.rest.placed == [], "not at once"
+    bench.clock.advance(1.0)
+    await bench.trader.turn()
+    await bench.trader.turn()
+    assert [request.size for request in bench.rest.placed] == [BTC.size(100)], "its decision has ordered nothing yet"
+    await bench.close()
+
+
+async def test_what_stayed_gives_back_what_its_own_decision_may_order(bench: Bench) -> None:
+    await bench.open()
+    first = await bench.intend(decision_id=1, lots=30)
+    await bench.intend(decision_id=2, lots=20)
+    await bench.books.withdraw(first, "never sent: too late")
+    assert bench.books.entry_left("BTC", 2, 100) == 80
+    await bench.close()
+
+
+async def test_one_entry_of_the_account_at_a_time(bench: Bench) -> None:
+    await bench.open()
+    bench.rest.answer = accept
+    bench.want(100)
+    with bench.gate.entering() as first:
+        assert first
+        await bench.trader.turn()
+        assert (bench.rest.placed, bench.sql("SELECT * FROM intents")) == ([], []), "another symbol's is on its way"
+        bench.want(0)
+    bench.want(100)
+    await bench.trader.turn()
+    assert len(bench.rest.placed) == 1
+    await bench.close()
+
+
+async def test_an_exit_waits_for_nobody_s_entry(bench: Bench) -> None:
+    await bench.open()
+    bench.rest.answer = accept
+    await bench.owning(100)
+    bench.want(0)
+    with bench.gate.entering():
+        await bench.trader.turn()
+    assert len(bench.rest.placed) == 1
+    await bench.close()
+
+
 async def test_an_exit_leaves_whatever_is_latched_meanwhile(bench: Bench) -> None:
     await bench.open()
     bench.rest.answer = accept

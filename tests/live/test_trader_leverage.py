@@ -507,7 +507,7 @@ async def test_a_stop_is_not_taken_away_while_nothing_could_take_its_place(desk:
     desk.market.last, desk.market.book = 0, None
     await desk.trader.turn()
     assert desk.rest.cancelled == []
-    desk.market.last = PRICE
+    desk.market.on_book(book(), elapsed_ns(desk.clock))
     await desk.trader.turn()
     assert desk.rest.cancelled == [2]
 

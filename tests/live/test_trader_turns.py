@@ -313,18 +313,6 @@ async def test_a_market_order_is_asked_about_after_a_second(bench: Desk) -> None
     await bench.close()
 
 
-async def test_a_resting_order_is_not_asked_about(bench: Desk) -> None:
-    await bench.open()
-    numbers = asked(bench)
-    await bench.owning(100)
-    await bench.acknowledged(order_id=1, **STOP)
-    bench.want(100, stop=PRICE - 100)
-    await bench.trader.turn()
-    await passed(bench, 60.0)
-    assert numbers == []
-    await bench.close()
-
-
 async def test_what_ended_before_its_cancel_is_known_in_the_same_turn(bench: Desk) -> None:
     await bench.open()
     await bench.owning(100)

@@ -43,7 +43,9 @@ class DaemonControls:
         try:
             if name == "resume":
                 return await commands.resume(source, acknowledge=acknowledge)
-            await {"pause": commands.pause, "halt": commands.halt, "flatten": commands.flatten}[name](source)
+            if name == "flatten":
+                return await commands.flatten(source)
+            await {"pause": commands.pause, "halt": commands.halt}[name](source)
         except StoreError as error:
             return str(error)
         return None

@@ -140,6 +140,26 @@ class Account:
         gross = sum(abs(self.gross_uyen(symbol)) for symbol in self._books.symbols)
         return gross / equity if equity > 0 else 0.0
 
+    def open_lots(self, symbol: str) -> int:
+        """Return the lots of a symbol that entries under way may still add, the unknown ones included."""
+        return sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.opens)
+
+    def open_beside(self, symbol: str) -> list[str]:
+        """Return the other symbols that hold something, or may before long."""
+        return [other for other in self._books.symbols if other != symbol and (self._books.position(other) or self.open_lots(other))]
+
+    def worst_gross_uyen(self, symbol: str, *, adding: int = 0, price: int = 0) -> int:
+        """Return what a symbol comes to, whichever side, once all that may still be added is.
+
+        Args:
+            symbol: Which.
+            adding: Lots of one entry more.
+            price: Its price in ticks, 0 for the market's.
+        """
+        instrument, mark = self._books.instrument(symbol), self._markets[symbol].mark()
+        more = instrument.notional_uyen(mark, self.open_lots(symbol)) + instrument.notional_uyen(price or mark, adding)
+        return abs(self.gross_uyen(symbol)) + more
+
     def observe(self) -> bool:
         """Take note of a new peak or a new day. Returns whether the kept numbers changed."""
         if self.state.base_cash is None:
@@ -184,10 +204,10 @@ class Account:
     def shown(self, symbol: str, *, halted: bool) -> Any:  # noqa: ANN401  # the fields of an ACCOUNT record
         """Return the same in plain numbers, for the core's functions that run plain."""
         ledger = self._books.ledger(symbol)
-        others = [other for other in self._books.symbols if other != symbol and self._books.position(other)]
+        others = self.open_beside(symbol)
         row = numbers(_NOTHING)
         ledger.show(row)
-        pending = sum(intent.open_lots for intent in self._books.open_intents(symbol) if intent.opens)
+        pending = self.open_lots(symbol)
         if not pending and abs(ledger.position) < self._books.instrument(symbol).min_lots:
             # Dust can be neither sold nor protected: the trade is over, and the next one takes it along.
             row.position = row.cost_uyen = 0
@@ -198,7 +218,7 @@ class Account:
         row.day_start_equity_uyen = self.state.day_start
         row.wallet_drift_uyen = self.wallet_drift_uyen
         row.other_positions = len(others)
-        row.other_gross_uyen = sum(abs(self.gross_uyen(other)) for other in others)
+        row.other_gross_uyen = sum(self.worst_gross_uyen(other) for other in others)
         row.pending = pending
         row.halted = int(halted)
         return row

@@ -244,6 +244,13 @@ class Books:
         await self._update(changed, [Event("order_rejected", self._fields(changed))])
         return changed
 
+    async def withdraw(self, intent: Intent, detail: str) -> Intent:
+        """An entry was kept here at the last moment: nothing left, so its decision may still order as much."""
+        books = self._symbols[intent.symbol]
+        if books.used_decision == intent.decision_id:
+            books.used_lots -= intent.lots
+        return await self.reject(intent, detail)
+
     async def conclude_absent(self, intent: Intent) -> Intent:
         """It never arrived, as far as anybody can tell within the visibility delay."""
         changed = self._replace(intent, state=IntentState.REJECTED, detail=ABSENT)

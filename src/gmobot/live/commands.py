@@ -10,6 +10,11 @@ from gmobot.live.guards import Guards
 from gmobot.live.intents import Latch
 from gmobot.live.store import Store
 
+_UNABLE = (
+    "{reason}: this daemon sends no orders, so it closes nothing and takes no stop away; "
+    "arm it with resume --acknowledge and flatten then, or stop it and use flatten --direct"
+)
+
 
 class Commands:
     """Carries out an operator's commands."""
@@ -23,6 +28,7 @@ class Commands:
         store: Store,
         config_hash: str,
         acknowledge: Callable[[], Awaitable[None]],
+        watch_reason: Callable[[], str | None],
         wake: Callable[[], None],
     ) -> None:
         """Make the commands of one run.
@@ -34,6 +40,7 @@ class Commands:
             store: Where that is kept.
             config_hash: What an acknowledgement arms.
             acknowledge: Takes over what nothing explains of the exchange's balances.
+            watch_reason: Returns why no order leaves, or ``None``.
             wake: Makes every order manager look again.
         """
         self._guards = guards
@@ -42,6 +49,7 @@ class Commands:
         self._store = store
         self._config_hash = config_hash
         self._acknowledge = acknowledge
+        self._watch_reason = watch_reason
         self._wake = wake
 
     async def pause(self, source: str) -> None:
@@ -53,11 +61,14 @@ class Commands:
         await self._guards.set(Latch.HALT, "operator_halt", source=source)
         self._wake()
 
-    async def flatten(self, source: str) -> None:
-        """Halt, then close what our ledger owns."""
+    async def flatten(self, source: str) -> str | None:
+        """Halt, then close what our ledger owns. Returns why nothing will be closed, or ``None``."""
+        if (reason := self._watch_reason()) is not None:
+            return _UNABLE.format(reason=reason)
         await self.halt(source)
         await self._guards.set(Latch.CLOSE, "operator_halt", source=source)
         self._wake()
+        return None
 
     async def resume(self, source: str, *, acknowledge: bool) -> str | None:
         """Take back what stands in the way. Returns why not, or ``None`` when it was done."""

@@ -24,6 +24,7 @@ from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
 from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
+from gmobot.live.exposure import AccountLimits
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.guards import Guards
 from gmobot.live.holdings import Holdings, holdings_of
@@ -306,7 +307,8 @@ class Daemon:
             max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
             close_on_abort=config.risk.close_on_abort,
         )
-        gate = OrderGate(self._gate_limits(), self.clock, entry_bar=self._entry_bar)
+        limits = AccountLimits.of(config, account)
+        gate = OrderGate(GateLimits.of(config), self.clock, entry_bar=self._entry_bar, account=limits, freed=self._wake_all)
         self.commands = Commands(
             self.guards,
             gate,
@@ -314,6 +316,7 @@ class Daemon:
             store=self._store,
             config_hash=self.config_hash,
             acknowledge=self._acknowledge,
+            watch_reason=self._watch_reason,
             wake=self._wake_all,
         )
         return gate
@@ -574,10 +577,6 @@ class Daemon:
         self.preflight = told.warnings
         self.last_error = told.problem or self.last_error
         self._intake.audit += told.events
-
-    def _gate_limits(self) -> GateLimits:
-        risk = self.config.risk
-        return GateLimits(risk.price_collar, risk.max_orders_per_minute, risk.max_consecutive_rejects, self.config.feed.silence_seconds)
 
     def _wake_all(self) -> None:
         for desk in self.desks.values():

@@ -136,9 +136,7 @@ class DirectClose:
         markets = {symbol: Market(instrument) for symbol, instrument in instruments.items()}
         account = Account(books, markets, self._clock, AccountState.restore(saved.account))
         cash = CashBook(books, account, markets, self._store, self._clock, known=saved.known_flows, alarm=self._alarm)
-        risk = self._config.risk
-        limits = GateLimits(risk.price_collar, risk.max_orders_per_minute, risk.max_consecutive_rejects, self._config.feed.silence_seconds)
-        gate = OrderGate(limits, self._clock, entry_bar=lambda: "operator_halt")
+        gate = OrderGate(GateLimits.of(self._config), self._clock, entry_bar=lambda: "operator_halt")
         for intent in books.unresolved():
             if intent.state is IntentState.INTENT:
                 await books.unknown(intent, "the last run ended before a reply")

@@ -113,6 +113,9 @@ class Intake:
     def _on_notice(self, notice: StreamNotice) -> None:
         name = "error" if notice.state == "malformed" else "reconnect"
         self.audit.append(Event(name, {"stream": notice.stream, "state": notice.state, "detail": notice.detail}))
+        if notice.state == "malformed" and notice.stream == "private":
+            # It may have been a fill.
+            self.reconcile.set()
         if notice.state == "down":
             self._telemetry.reconnect(notice.stream)
             if notice.stream == "public":

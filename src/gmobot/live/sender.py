@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.core.instrument import Product
-from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, VenueError
+from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, VenueError, Withheld
 from gmobot.live.books import Books
 from gmobot.live.database import UnwritableError
 from gmobot.live.gate import OrderGate
@@ -196,7 +196,8 @@ class Sender:
             return "refused", after
         except NotSent as error:
             self._replied(intent, error)
-            await self._books.reject(intent, f"never sent: {error}")
+            drop = self._books.withdraw if isinstance(error, Withheld) else self._books.reject
+            await drop(intent, f"never sent: {error}")
             return "denied", After.WAIT
         except OutcomeUnknown as error:
             self._replied(intent, error)

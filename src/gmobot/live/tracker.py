@@ -135,6 +135,8 @@ class OrderTracker:
         self._shown: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
         self.last_fill_ns = 0
+        self.last_void_ns: dict[Purpose, int] = {}
+        """When a close expired without a fill."""
 
     @property
     def _unlisted_ns(self) -> int:
@@ -512,6 +514,8 @@ class OrderTracker:
         elif current.executed_lots == reported or current.shared:
             # Of another hand's order only what it took of ours is booked; the rest of it is not waited for.
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
+            if order.status is OrderStatus.EXPIRED and not current.opens and not current.executed_lots:
+                self.last_void_ns[current.purpose] = elapsed_ns(self._clock)
             self._changed()
         else:
             self._suspect.add(intent.intent_id)

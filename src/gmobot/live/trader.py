@@ -7,9 +7,12 @@ decisions, fills, prices that cross a trigger, and the run loop; waking it once 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+
+import structlog
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Product
@@ -41,6 +44,11 @@ _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
 _CLOSED_RETRY_NS = 2 * NS_PER_SECOND
+_LOOK_NS = 5 * NS_PER_SECOND
+"""How often the exchange is asked about an order that rests: what nobody told of it would lie bare and uncounted."""
+_BLIND_PATIENCE_NS = 10 * NS_PER_SECOND
+"""How long questions may stay without an answer before that is told."""
+log = structlog.get_logger("gmobot.trader")
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +113,7 @@ class SymbolTrader:
         self._tracker = tracker
         self._market = market
         self._gate = gate
+        self._rest = rest
         self._store = store
         self._clock = clock
         self._telemetry = telemetry
@@ -120,7 +129,11 @@ class SymbolTrader:
         self._unamendable: set[int] = set()
         self._recorded: set[tuple[int, Purpose, str]] = set()
         self._since: dict[tuple[int, int], int] = {}
+        self._looked: dict[int, int] = {}
         self._not_before_ns = 0
+        self._prices_asked_ns: int | None = None
+        self._blind_since_ns: int | None = None
+        self._blind_told = False
         self._asked: asyncio.Future[None] | None = None
         self._asked_ns = 0
         self.reserved = False
@@ -130,6 +143,10 @@ class SymbolTrader:
     def stop(self) -> int:
         """Trigger of the protective STOP the core asks for what is held, in ticks, 0 for none."""
         return self._desire.stop if self._desire is not None and not self._leaves_side(self._desire) else 0
+
+    @property
+    def _decision_id(self) -> int:
+        return self._desire.decision_id if self._desire is not None else 0
 
     @property
     def closing(self) -> bool:
@@ -172,8 +189,9 @@ class SymbolTrader:
             self.wake()
 
     def uncovered_lots(self) -> int:
-        """Return own lots that no order at the exchange would close."""
-        closes = [i for i in self._books.open_intents(self.symbol) if not i.opens and not i.state.is_unresolved]
+        """Return own lots that no order at the exchange would close: an exit that rests as a LIMIT has met nobody."""
+        known = [i for i in self._books.open_intents(self.symbol) if not i.opens and not i.state.is_unresolved]
+        closes = [i for i in known if i.type is not OrderType.LIMIT]
         return max(0, abs(self._books.position(self.symbol)) - sum(intent.open_lots for intent in closes))
 
     async def run(self) -> None:
@@ -194,19 +212,48 @@ class SymbolTrader:
         """
         if self._standing().silent:
             return
-        await self._tracker.resolve()
-        await self._tracker.claim_forced()
-        await self._chase_the_overdue()
-        await self._tracker.refresh()
+        try:
+            await self._learn()
+        except VenueError as error:
+            # Exits and protection reckon with the worst of what is not known, so they need not wait for it.
+            await self._go_blind(error)
+            await self._act(blind=True)
+            raise
+        self._blind_since_ns, self._blind_told = None, False
         await self._act()
         await self._compare_if_asked()
         if not self._wake.is_set() and not self._in_transition():
             self.idle.set()
 
-    async def _act(self) -> None:
+    async def _learn(self) -> None:
+        """Ask what is to be known of our orders before the next action."""
+        await self._tracker.resolve()
+        await self._tracker.claim_forced()
+        await self._chase_the_overdue()
+        await self._tracker.refresh()
+
+    async def _go_blind(self, error: VenueError) -> None:
+        """A question got no answer: whoever waits for a comparison hears of it, and people do once it lasts."""
+        now = elapsed_ns(self._clock)
+        if self._blind_since_ns is None:
+            self._blind_since_ns = now
+            log.warning("a question about orders got no answer", symbol=self.symbol, error=str(error))
+        if self._asked is not None and self._compare_is_overdue():
+            asked, self._asked = self._asked, None
+            if not asked.done():
+                asked.set_exception(error)
+        if not self._blind_told and now - self._blind_since_ns >= _BLIND_PATIENCE_NS:
+            self._blind_told = True
+            detail = f"{self.symbol}: questions about its orders get no answer, nothing is opened: {error}"
+            await self._store.emit([Event("error", {"reason": "exchange_error", "symbol": self.symbol, "detail": detail})])
+
+    async def _act(self, *, blind: bool = False) -> None:
         for _ in range(_MOST_ACTIONS_A_TURN):
-            action = next_action(self._situation())
-            if action is None or not await self._perform(action):
+            now = self._situation()
+            action = next_action(now)
+            if action is None or (blind and isinstance(action, Place) and action.purpose is Purpose.ENTRY):
+                return
+            if not await self._perform(action, now):
                 return
 
     def _leaves_side(self, desire: Desire) -> bool:
@@ -309,36 +356,50 @@ class SymbolTrader:
         entry = any(intent.opens for intent in open_intents)
         return entry and now - self._tracker.last_fill_ns < _SETTLE_NS
 
-    async def _perform(self, action: Action) -> bool:
+    async def _perform(self, action: Action, now: Situation) -> bool:
         """Do one thing. Returns whether to look for the next at once."""
         standing = self._standing()
+        if standing.watch_reason is not None and not (isinstance(action, Cancel) and _guards_nothing(action.intent, now)):
+            # A STOP that stands is not touched either: nothing could take its place.
+            if (unsent := _as_order(action, now)) is not None:
+                await self._record_unsent(unsent, self._decision_id, standing.watch_reason)
+            return False
         if isinstance(action, Cancel):
-            return self._may_take_away(action.intent, standing) and await self._cancel(action.intent)
-        if elapsed_ns(self._clock) < self._not_before_ns:
+            if not self._may_take_away(action.intent, standing):
+                return False
+            if action.intent.purpose is Purpose.PROTECT and now.kept < now.held and not self._gate.is_fresh(self._market):
+                # It is to make room for an exit, and nobody knows what that would fetch.
+                return await self._ask_for_prices()
+            return await self._cancel(action.intent)
+        if elapsed_ns(self._clock) < max(self._not_before_ns, self._void_until_ns(action)):
             return False
         self._not_before_ns = 0
         if isinstance(action, Amend):
             return standing.exchange_open and await self._follow(await self._sender.amend(action.intent, action.price), action.intent)
         return await self._place(action, standing)
 
+    def _void_until_ns(self, action: Action) -> int:
+        """Until when a close waits whose like expired unfilled: at once it would expire again, as fast as the rate limit lets it."""
+        void_ns = self._tracker.last_void_ns.get(action.purpose) if isinstance(action, Place) else None
+        return void_ns + _RETRY_NS if void_ns is not None else 0
+
     def _may_take_away(self, intent: Intent, standing: Standing) -> bool:
-        """A STOP is not taken away while nothing could be put in its place, nor before anybody said what is wanted."""
+        """A STOP is not taken away while the exchange takes nothing in its place, nor before anybody said what is wanted."""
         if intent.purpose is not Purpose.PROTECT or self._books.position(self.symbol) == 0:
             return True
         if self._desire is None and not standing.close:
             return False
-        return standing.exchange_open and self._market.mark() > 0
+        return standing.exchange_open
 
     async def _place(self, place: Place, standing: Standing) -> bool:
-        decision_id = self._desire.decision_id if self._desire else 0
-        if standing.watch_reason is not None:
-            await self._record_unsent(place, decision_id, standing.watch_reason)
-            return False
+        decision_id = self._decision_id
         if not standing.exchange_open:
             return False
         dressed = self._dressed(place)
         denial = self._denial(dressed) if dressed is not None else "price_collar"
         if denial == "price_collar" and place.purpose is Purpose.EXIT:
+            if not self._gate.is_fresh(self._market) and await self._ask_for_prices():
+                return True
             limit = self._gate.collar_price(self._market, place.side)
             if limit <= 0:
                 return False
@@ -350,7 +411,20 @@ class SymbolTrader:
         if place.purpose is not Purpose.ENTRY:
             return await self._follow(await self._sender.place(dressed, decision_id))
         last_word = partial(self._last_word, dressed, decision_id)
-        return await self._follow(await self._sender.place(dressed, decision_id, due_ns=due_ns, last_word=last_word))
+        with self._gate.entering() as may_go:
+            if not may_go:
+                return False
+            return await self._follow(await self._sender.place(dressed, decision_id, due_ns=due_ns, last_word=last_word))
+
+    async def _ask_for_prices(self) -> bool:
+        """Ask for the book that the stream does not bring. Returns whether to look again; it is asked once in a while only."""
+        now = elapsed_ns(self._clock)
+        if self._prices_asked_ns is not None and now - self._prices_asked_ns < _RETRY_NS:
+            return False
+        self._prices_asked_ns = now
+        with contextlib.suppress(VenueError):
+            self._market.on_book(await self._rest.orderbook(self.symbol), elapsed_ns(self._clock))
+        return True
 
     def _last_word(self, place: Place, decision_id: int) -> str | None:
         """Return why an entry that is written down is not to leave after all: it may have waited for the disk and the rate limit."""
@@ -418,12 +492,21 @@ class SymbolTrader:
                 self._tracker.suspect(intent)
             elif (intent.amending_to and age > _AMEND_PATIENCE_NS) or (intent.type is OrderType.MARKET and age > _MARKET_PATIENCE_NS):
                 self._tracker.suspect(intent)
-            elif asked is None and intent.purpose is Purpose.EXIT and intent.type is OrderType.LIMIT and age > _LIMIT_EXIT_PATIENCE_NS:
-                # The market left the collar behind: take it back and ask again at today's price.
+            elif asked is None and self._is_left_behind(intent, age):
+                # Take it back and ask again at today's price.
                 await self._cancel(intent)
+            elif now - self._looked.setdefault(intent.intent_id, now) > _LOOK_NS:
+                self._looked[intent.intent_id] = now
+                self._tracker.suspect(intent)
+
+    def _is_left_behind(self, intent: Intent, age_ns: int) -> bool:
+        """Whether the market left the collar of an exit behind."""
+        exits = intent.purpose is Purpose.EXIT and intent.type is OrderType.LIMIT and self._standing().watch_reason is None
+        return exits and age_ns > _LIMIT_EXIT_PATIENCE_NS
 
     def _forget_ended(self, open_intents: tuple[Intent, ...]) -> None:
         alive = {intent.intent_id for intent in open_intents}
+        self._looked = {key: at for key, at in self._looked.items() if key in alive}
         self._cancelling = {key: at for key, at in self._cancelling.items() if key in alive}
         self._unamendable &= alive
 
@@ -437,6 +520,20 @@ class SymbolTrader:
         fields = order_fields(shown, self._books.instrument(self.symbol)) | {"sent": False, "reason": reason}
         await self._store.emit([Event("order_intent", fields)])
         self._telemetry.order(place.side.value, place.type.value, "denied")
+
+
+def _guards_nothing(intent: Intent, now: Situation) -> bool:
+    """Whether an order protects nothing that is held: an entry, or a close of what is not there."""
+    return intent.opens or now.position == 0 or intent.side is not now.closing_side
+
+
+def _as_order(action: Action, now: Situation) -> Place | None:
+    """Return the order that an action is about; ``None`` where it only takes one away."""
+    if isinstance(action, Place):
+        return action
+    if isinstance(action, Amend):
+        return Place(action.intent.purpose, action.intent.side, action.intent.type, action.intent.open_lots, action.price)
+    return Place(Purpose.EXIT, now.closing_side, OrderType.MARKET, now.held - now.kept) if now.kept < now.held else None
 
 
 def _between(target: int, position: int) -> int:

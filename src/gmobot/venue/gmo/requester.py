@@ -21,7 +21,7 @@ from urllib.parse import urlencode
 import msgspec
 
 from gmobot.clock import NS_PER_MS, Clock
-from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, Unavailable, VenueError
+from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, Unavailable, VenueError, Withheld
 from gmobot.secrets import Secret
 from gmobot.venue.gmo import wire
 from gmobot.venue.gmo.auth import Credentials, KeysInUse, signed_headers
@@ -250,7 +250,7 @@ class Requester:
     async def _wait_for_turn(self, call: Call) -> None:
         await self._limiter.bucket(call.method, private=call.is_private).take(call.priority, self._most_wait)
         if (reason := call.last_word()) is not None:
-            raise NotSent(reason, category=Category.VALIDATION)
+            raise Withheld(reason)
 
     async def _ask(self, call: Call, read: Callable[[wire.Envelope], M]) -> M:
         try:

@@ -1,0 +1,149 @@
+"""An exit knows the market of now, or its STOP stays where it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+from tests.live.bench import PRICE, SECOND, STOP, book, fill, order
+from tests.live.desk import Desk, passed, stop_there, types
+
+from gmobot.clock import elapsed_ns
+from gmobot.live.intents import Purpose
+from gmobot.venue.models import OrderStatus, OrderType, OrderUpdate, Side
+
+LATER = 15.001
+"""Seconds after which a book is an old one."""
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+async def protected(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.rest.orders_there = {1: stop_there(1)}
+    bench.clock.advance(LATER)
+    bench.want(0)
+
+
+async def test_a_stop_stays_while_no_price_of_now_can_be_had(bench: Desk) -> None:
+    await protected(bench)
+    for _ in range(4):
+        await bench.trader.turn()
+        bench.clock.advance(0.4)
+    assert (bench.rest.cancelled, bench.rest.placed) == ([], [])
+    assert bench.rest.books_asked == 2, "the book is asked for once a second"
+    await bench.close()
+
+
+async def test_the_book_is_asked_for_when_the_stream_is_silent(bench: Desk) -> None:
+    await protected(bench)
+    bench.rest.orderbook_there = book(middle=PRICE // 2)
+    await bench.trader.turn()
+    assert (bench.rest.cancelled, bench.rest.books_asked) == ([1], 1), "it is known now what an exit would fetch"
+    await bench.close()
+
+
+async def test_a_stop_that_makes_no_room_goes_without_a_price(bench: Desk) -> None:
+    await protected(bench)
+    bench.want(100)
+    await bench.trader.turn()
+    assert (bench.rest.cancelled, bench.rest.books_asked) == ([1], 0), "none is wanted: nothing is to be sold"
+    await bench.close()
+
+
+async def test_an_exit_without_a_stop_asks_for_the_book_first(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.clock.advance(LATER)
+    bench.rest.orderbook_there = book(middle=PRICE // 2)
+    bench.want(0)
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET]
+    await bench.close()
+
+
+async def test_what_lies_bare_is_sold_at_the_last_known_price_rather_than_not_at_all(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.clock.advance(LATER)
+    bench.want(0)
+    await bench.trader.turn()
+    assert [(request.type, request.price) for request in bench.rest.placed] == [(OrderType.LIMIT, Decimal(PRICE * 98 // 100))]
+    await bench.close()
+
+
+async def test_the_edge_of_the_collar_lies_where_the_market_is_now(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.market.on_book(book(spread=1_000_000, middle=PRICE // 2), elapsed_ns(bench.clock))
+    bench.want(0)
+    await bench.trader.turn()
+    assert [request.price for request in bench.rest.placed] == [Decimal(PRICE // 2 * 98 // 100)], "and not where the last trade was"
+    await bench.close()
+
+
+async def test_an_exit_that_rests_covers_nothing(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=1, purpose=Purpose.EXIT, side=Side.SELL, type=OrderType.LIMIT, price=PRICE)
+    assert bench.trader.uncovered_lots() == 100
+    await bench.acknowledged(order_id=2, lots=60, purpose=Purpose.EXIT, side=Side.SELL)
+    assert bench.trader.uncovered_lots() == 40
+    await bench.close()
+
+
+@pytest.mark.parametrize(("executed", "pauses"), [(0, True), (40, False)])
+async def test_an_exit_that_expired_unfilled_is_not_repeated_at_once(bench: Desk, executed: int, pauses: bool) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(0)
+    await bench.trader.turn()
+    if executed:
+        await bench.tracker.on_execution(fill(50, 1, executed, side=Side.SELL))
+    expired = order(1, side=Side.SELL, status=OrderStatus.EXPIRED, executed=executed, cancel_reason="EXPIRED_SELFTRADE")
+    await bench.tracker.on_update(OrderUpdate(order=expired))
+    await bench.trader.turn()
+    assert len(types(bench)) == (1 if pauses else 2)
+    await passed(bench, 1.0)
+    assert len(types(bench)) == 2
+    await bench.close()
+
+
+async def test_a_stop_that_expired_keeps_no_exit_waiting(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=21, **STOP)
+    await bench.tracker.on_update(OrderUpdate(order=stop_there(21, status=OrderStatus.EXPIRED)))
+    bench.want(100, stop=PRICE - 100)
+    await bench.trader.turn()
+    assert types(bench) == [], "a STOP waits for a STOP"
+    bench.want(0)
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET]
+    await bench.close()
+
+
+async def test_an_entry_that_expired_keeps_nothing_waiting(bench: Desk) -> None:
+    await bench.open()
+    await bench.acknowledged(order_id=5)
+    await bench.tracker.on_update(OrderUpdate(order=order(5, status=OrderStatus.EXPIRED)))
+    bench.clock.at_ns += SECOND // 2
+    bench.want(100)
+    await bench.trader.turn()
+    assert types(bench) == [OrderType.MARKET]
+    await bench.close()
+
+
+async def test_a_close_while_the_exchange_is_closed_asks_for_nothing(bench: Desk) -> None:
+    await protected(bench)
+    bench.standing = replace(bench.standing, exchange_open=False)
+    await bench.trader.turn()
+    assert (bench.rest.cancelled, bench.rest.books_asked) == ([], 0)
+    await bench.close()
