@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests.live.desk import Desk, passed, stop_there, types
 
 from gmobot.clock import elapsed_ns
 from gmobot.live.intents import Purpose
-from gmobot.venue.models import OrderStatus, OrderType, OrderUpdate, Side
+from gmobot.venue.models import Book, OrderStatus, OrderType, OrderUpdate, Side
 
 LATER = 15.001
 """Seconds after which a book is an old one."""
@@ -76,6 +77,24 @@ async def test_what_lies_bare_is_sold_at_the_last_known_price_rather_than_not_at
     bench.want(0)
     await bench.trader.turn()
     assert [(request.type, request.price) for request in bench.rest.placed] == [(OrderType.LIMIT, Decimal(PRICE * 98 // 100))]
+    await bench.close()
+
+
+async def test_a_book_that_does_not_come_is_not_waited_for(bench: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gmobot.live.trader._PRICES_SECONDS", 0.01)
+    await bench.open()
+    await bench.owning(100)
+    bench.clock.advance(LATER)
+
+    async def never(symbol: str) -> Book:
+        await asyncio.Event().wait()
+        raise AssertionError(symbol)
+
+    bench.rest.orderbook = never  # type: ignore[method-assign]
+    bench.want(0)
+    async with asyncio.timeout(5.0):
+        await bench.trader.turn()
+    assert types(bench) == [OrderType.LIMIT]
     await bench.close()
 
 

@@ -12,7 +12,7 @@ _PACKAGE = ROOT / "src" / "gmobot"
 
 ORDER_MANAGER = ("desire", "plan", "entry", "trader", "gate", "sender", "tracker", "likeness", "intents", "protection", "commands")
 RECONCILIATION = ("account", "reconcile", "difference", "search", "flows", "cash")
-RISK = ("guards",)
+RISK = ("guards", "exposure")
 LEDGER = ("books", "ledger", "positions")
 STORE = ("store", "database", "saved", "records", "statements", "emergency", "schema", "integrity")
 CORE = ("risk", "ledger")

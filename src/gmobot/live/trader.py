@@ -44,6 +44,8 @@ _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
 _CLOSED_RETRY_NS = 2 * NS_PER_SECOND
+_PRICES_SECONDS = 1.0
+"""How long an exit waits for a book that is asked for."""
 _LOOK_NS = 5 * NS_PER_SECOND
 """How often the exchange is asked about an order that rests: what nobody told of it would lie bare and uncounted."""
 _BLIND_PATIENCE_NS = 10 * NS_PER_SECOND
@@ -422,8 +424,10 @@ class SymbolTrader:
         if self._prices_asked_ns is not None and now - self._prices_asked_ns < _RETRY_NS:
             return False
         self._prices_asked_ns = now
-        with contextlib.suppress(VenueError):
-            self._market.on_book(await self._rest.orderbook(self.symbol), elapsed_ns(self._clock))
+        with contextlib.suppress(VenueError, TimeoutError):
+            async with asyncio.timeout(_PRICES_SECONDS):
+                book = await self._rest.orderbook(self.symbol)
+            self._market.on_book(book, elapsed_ns(self._clock))
         return True
 
     def _last_word(self, place: Place, decision_id: int) -> str | None:
