@@ -209,7 +209,7 @@ def test_an_exit_s_limit_is_seen_from_the_market_of_now(age: float, price: int) 
     assert desk.gate.collar_price(desk.market, Side.BUY) == price * 102 // 100
 
 
-def test_without_any_price_an_exit_has_no_limit() -> None:
+def test_an_exit_s_limit_is_in_ticks() -> None:
     desk = Desk()
-    desk.market.book = None
-    assert desk.gate.collar_price(desk.market, Side.SELL) == 0
+    desk.market.instrument = replace(BTC, tick_size=Decimal(10))
+    assert desk.gate.collar_price(desk.market, Side.SELL) == PRICE // 10 * 98 // 100

@@ -21,7 +21,7 @@ class AccountLimits:
             account: What is held and may still fill, at the market.
             max_leverage: Worth of positions over equity, 0 for any.
             slack: Share by which prices may have moved since an entry was sized.
-            max_positions: By symbol: most symbols that may be open for its entry, itself included.
+            max_positions: By symbol: most symbols that may be open with it, itself included; at least 1.
         """
         self._account = account
         self._most_ppm = int(max_leverage * (1 + slack) * PPM)
@@ -36,7 +36,7 @@ class AccountLimits:
     def denial(self, symbol: str, place: Place) -> str | None:
         """Return why an entry would be too much for the account, or ``None``."""
         others = self._account.open_beside(symbol)
-        if others and len(others) >= self._max_positions[symbol]:
+        if len(others) >= self._max_positions[symbol]:
             return "max_positions_reached"
         worst = self._account.worst_gross_uyen(symbol, adding=place.lots, price=place.price)
         worst += sum(self._account.worst_gross_uyen(other) for other in others)
