@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from tests.emulator.support import KEY, PRICE, Desk, code, customer, frames, virtual
@@ -130,6 +130,28 @@ def test_market_orders_announce_themselves_if_so_assumed() -> None:
         desk, socket = await _desk(assumptions=Assumptions(market_emits_new=True))
         await desk.placed("MARKET", "SELL", "0.001")
         assert _short(await frames(socket))[0] == ("NOR", "ORDERED", "", "0")
+
+    virtual(scenario)
+
+
+@pytest.mark.parametrize("word", ["OPEN", "CLOSE"])
+def test_what_a_spot_sell_is_said_to_settle(word: Literal["OPEN", "CLOSE"]) -> None:
+    """§5.7: ``OPEN`` in all samples of spot, none of which is a SELL."""
+
+    async def scenario() -> None:
+        desk, socket = await _desk(assumptions=Assumptions(spot_sell_settle=word))
+        bought = await desk.placed("MARKET", "BUY", "0.001")
+        sold = await desk.placed("MARKET", "SELL", "0.001")
+        resting = await desk.placed("LIMIT", "SELL", "0.001", ASK_FAR)
+        words = {bought: "OPEN", sold: word, resting: word}
+        active = (await desk.private("GET", "/v1/activeOrders", "symbol=BTC"))["data"]["list"]
+        latest = (await desk.private("GET", "/v1/latestExecutions", "symbol=BTC"))["data"]["list"]
+        told = [await desk.shown(number) for number in words] + active + latest + await frames(socket)
+        for number in (bought, sold):
+            told += (await desk.private("GET", "/v1/executions", f"orderId={number}"))["data"]["list"]
+        assert len(told) == 11
+        for row in told:
+            assert row["settleType"] == words[row["orderId"]]
 
     virtual(scenario)
 

@@ -6,8 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.live.bench import BTC, PRICE, SECOND, START_NS, STOP, intent, order
+from tests.live.bench import BTC, BTC_JPY, PRICE, SECOND, START_NS, STOP, intent, order
 
+from gmobot.core.instrument import Instrument
 from gmobot.live.likeness import looks_like, looks_moved, made_in_time, would_look_the_same
 from gmobot.venue.models import OrderType, Settle, Side, TimeInForce
 
@@ -25,8 +26,6 @@ THERE: dict[str, Any] = {"side": Side.SELL, "type": OrderType.STOP, "price": Dec
         ({"type": OrderType.UNKNOWN}, True, False),
         ({"time_in_force": TimeInForce.GTC}, False, False),
         ({"time_in_force": TimeInForce.UNKNOWN}, True, False),
-        ({"settle": Settle.CLOSE}, False, False),
-        ({"settle": Settle.UNKNOWN}, True, False),
         ({"price": Decimal(PRICE)}, False, True),
         ({"price": None}, False, True),
         ({"price": Decimal(PRICE), "type": OrderType.UNKNOWN}, False, True),
@@ -40,6 +39,26 @@ THERE: dict[str, Any] = {"side": Side.SELL, "type": OrderType.STOP, "price": Dec
 def test_an_order_looks_like_ours_only_if_all_of_it_does(changes: dict[str, Any], exactly: bool, moved: bool) -> None:
     meant, there = intent(**STOP, server_ns=START_NS), order(**(THERE | changes))
     assert (looks_like(there, meant, BTC), looks_moved(there, meant, BTC)) == (exactly, moved)
+
+
+@pytest.mark.parametrize(
+    ("instrument", "told", "ours"),
+    [
+        (BTC, Settle.OPEN, True),
+        (BTC, Settle.CLOSE, True),
+        (BTC, Settle.UNKNOWN, True),
+        (BTC_JPY, Settle.OPEN, False),
+        (BTC_JPY, Settle.CLOSE, True),
+        (BTC_JPY, Settle.UNKNOWN, True),
+    ],
+)
+def test_what_it_settles_is_told_of_leverage_only(instrument: Instrument, told: Settle, ours: bool) -> None:
+    closes = Settle.CLOSE if instrument is BTC_JPY else Settle.OPEN
+    meant = intent(**STOP, symbol=instrument.symbol, server_ns=START_NS, settle=closes)
+    there = order(**THERE, symbol=instrument.symbol, size=instrument.size(100), settle=told)
+    assert looks_like(there, meant, instrument) is ours
+    moved = order(**(THERE | {"price": Decimal(PRICE)}), symbol=instrument.symbol, size=instrument.size(100), settle=told)
+    assert looks_moved(moved, meant, instrument) is ours
 
 
 def test_the_price_of_a_market_order_says_nothing() -> None:

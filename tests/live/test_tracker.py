@@ -9,7 +9,7 @@ import pytest
 from tests.live.bench import PRICE, SECOND, START_NS, STOP, Bench, fill, order
 
 from gmobot.errors import Category, Unavailable
-from gmobot.live.intents import IntentState
+from gmobot.live.intents import IntentState, Purpose
 from gmobot.venue.models import OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
 
 
@@ -130,9 +130,8 @@ async def test_two_unknown_intents_never_adopt_the_same_order(bench: Bench) -> N
         {"time_in_force": TimeInForce.FOK},
         {"symbol": "ETH"},
         {"created_at_ns": START_NS - 63 * SECOND},
-        {"settle": Settle.CLOSE},
     ],
-    ids=["size", "side", "type", "time in force", "symbol", "older than the intent", "settle"],
+    ids=["size", "side", "type", "time in force", "symbol", "older than the intent"],
 )
 async def test_a_stranger_that_differs_is_not_adopted(bench: Bench, different: dict[str, Any]) -> None:
     await bench.open()
@@ -151,6 +150,20 @@ async def test_an_order_told_in_words_nobody_knows_is_ours_if_all_else_fits(benc
     bench.rest.orders_there = {1: order(1, **word)}
     await bench.tracker.resolve()
     assert bench.books.is_ours(1), "concluding that it is absent would send it twice"
+    await bench.close()
+
+
+async def test_a_spot_sell_is_ours_whatever_it_is_said_to_settle(bench: Bench) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await unknown(bench, side=Side.SELL, purpose=Purpose.EXIT)
+    bench.rest.orders_there = {1: order(1, side=Side.SELL, settle=Settle.CLOSE, executed=100, status=OrderStatus.FILLED)}
+    bench.rest.fills.append(fill(11, side=Side.SELL))
+    await bench.tracker.resolve()
+    bench.clock.advance(3.001)
+    await bench.tracker.resolve()
+    assert state_of(bench, 2) == "filled", "concluding that it is absent would sell twice"
+    assert bench.books.position("BTC") == 0
     await bench.close()
 
 

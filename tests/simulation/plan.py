@@ -201,6 +201,7 @@ def _assumptions(draw: random.Random) -> dict[str, float | bool | str]:
         ("closed_size", ("zero", "last")),
         ("event_seconds", (0.02, 0.2)),
         ("reply_seconds", (0.01, 0.1)),
+        ("spot_sell_settle", ("OPEN", "CLOSE")),
     )
     return {name: draw.choice(values) for name, values in variants if draw.random() < 0.5}
 

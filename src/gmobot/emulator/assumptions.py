@@ -69,6 +69,7 @@ class Assumptions:
         fee_amount_key: Name of the amount in rows of exchangeFee/history.
         fee_cursor_key: Name of the cursor beside them.
         stream_levels: Levels a side in frames of the orderbooks channel; 30 have been seen.
+        spot_sell_settle: ``settleType`` of a spot SELL and its fills: ``OPEN`` or ``CLOSE``.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -121,3 +122,4 @@ class Assumptions:
     fee_amount_key: str = "amount"
     fee_cursor_key: str = "nextCursor"
     stream_levels: int = 30
+    spot_sell_settle: Literal["OPEN", "CLOSE"] = "OPEN"

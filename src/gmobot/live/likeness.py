@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from gmobot.clock import NS_PER_SECOND
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import Instrument, Product
 from gmobot.live.intents import Intent
 from gmobot.venue.models import Order, OrderType, Settle, TimeInForce
 
@@ -48,5 +48,10 @@ def _but_for_its_price(order: Order, intent: Intent, instrument: Instrument) -> 
     return (
         order.type in (intent.type, OrderType.UNKNOWN)
         and order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN)
-        and order.settle in (intent.settle, Settle.UNKNOWN)
+        and _settles_alike(order, intent, instrument)
     )
+
+
+def _settles_alike(order: Order, intent: Intent, instrument: Instrument) -> bool:
+    # Nothing is opened or closed on spot, and which word its SELL carries is not known for certain (reference §5.7).
+    return instrument.product is Product.SPOT or order.settle in (intent.settle, Settle.UNKNOWN)

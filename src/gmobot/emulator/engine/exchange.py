@@ -255,7 +255,8 @@ class Exchange:
 
     def _order(self, account: Account, new: NewOrder, numbers: Numbers, now: int, *, settles: list[Settle] | None = None) -> Order:
         """Return a new order, not yet taken: its number is given when it is."""
-        visible = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND)
+        visible, leverage = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND), self.symbols[new.symbol].leverage
+        sold = self.assumptions.spot_sell_settle if new.side == "SELL" and not leverage else "OPEN"
         return Order(
             self._order_id + 1,
             account,
@@ -267,8 +268,9 @@ class Exchange:
             numbers.price,
             now,
             visible,
-            leverage=self.symbols[new.symbol].leverage,
+            leverage=leverage,
             losscut=numbers.losscut,
+            settle_type="CLOSE" if settles else sold,
             settles=settles or [],
         )
 

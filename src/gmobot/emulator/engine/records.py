@@ -102,6 +102,7 @@ class Order:
         held: What it ties up: micro-yen, or lots of a spot SELL. A close order ties up positions instead.
         leverage: Whether its symbol is a leverage one.
         losscut: Ticks that positions it opens take as losscut price, 0 for the default.
+        settle_type: ``CLOSE`` for one that closes positions, else ``OPEN``; of a spot SELL what is assumed.
         settles: The positions a close order closes, in this order.
         position_gone: A close order that ended because its position was closed by force; streams say ``CLOSED_ORDER``.
         waiting: Lots it counts for against caps: what may still be bought, sold or opened.
@@ -127,6 +128,7 @@ class Order:
     leverage: bool = False
     order_type: str = "NORMAL"
     losscut: int = 0
+    settle_type: str = "OPEN"
     settles: list[Settle] = field(default_factory=list)
     position_gone: bool = False
     waiting: int = 0
@@ -142,11 +144,6 @@ class Order:
     def active(self) -> bool:
         """Whether it may still fill."""
         return self.status in ACTIVE
-
-    @property
-    def settle_type(self) -> str:
-        """``CLOSE`` for one that closes positions; everything on spot is ``OPEN``."""
-        return "CLOSE" if self.settles else "OPEN"
 
     @property
     def opens(self) -> bool:
