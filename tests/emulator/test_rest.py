@@ -227,6 +227,26 @@ def test_a_fill_shows_only_after_the_visibility_delay_though_its_order_does() ->
     virtual(scenario)
 
 
+def test_a_finished_order_is_forgotten_if_so_assumed() -> None:
+    """§5.7, §12.10: how long it can be asked after is not documented; what happened within a day is told all the same."""
+
+    async def scenario() -> None:
+        desk = Desk(assumptions=Assumptions(finished_orders_kept_seconds=30.0))
+        filled, cancelled = await desk.placed("MARKET", "BUY", "0.001"), await desk.placed("LIMIT", "BUY", "0.001", PRICE - 100)
+        resting = await desk.placed("LIMIT", "BUY", "0.001", PRICE - 200)
+        await desk.private("POST", "/v1/cancelOrder", body={"orderId": cancelled})
+        asked = f"orderId={filled},{cancelled},{resting}"
+        await asyncio.sleep(29.0)
+        assert len((await desk.private("GET", "/v1/orders", asked))["data"]["list"]) == 3
+        assert len((await desk.private("GET", "/v1/executions", f"orderId={filled}"))["data"]["list"]) == 1
+        await asyncio.sleep(2.0)
+        assert [row["orderId"] for row in (await desk.private("GET", "/v1/orders", asked))["data"]["list"]] == [resting]
+        assert (await desk.private("GET", "/v1/executions", f"orderId={filled}"))["data"] == {}
+        assert len((await desk.private("GET", "/v1/latestExecutions", "symbol=BTC"))["data"]["list"]) == 1
+
+    virtual(scenario)
+
+
 def test_preopen_takes_cancels_but_no_orders() -> None:
     async def scenario() -> None:
         desk = Desk()

@@ -92,6 +92,12 @@ def ours(world: World) -> int:
     return world.account.coins["BTC"] - FOREIGN_LOTS
 
 
+def position(world: World) -> int:
+    """What the books say of it; nothing before they are open."""
+    books = daemon(world).books
+    return books.position(world.symbol) if books is not None else 0
+
+
 def daemon(world: World) -> Daemon:
     assert world.process is not None
     return world.process.daemon

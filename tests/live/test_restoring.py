@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.live.bench import STOP, Bench
-from tests.live.rehearsal import commands, daemon, guards, in_position, in_world, ours, until
+from tests.live.rehearsal import commands, daemon, guards, in_position, in_world, ours, position, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
@@ -21,11 +21,6 @@ from gmobot.strategies.program import Program
 @pytest.fixture(scope="module")
 def program() -> Program:
     return load(EMA, PARAMS[EMA])
-
-
-def position(world: World) -> int:
-    books = daemon(world).books
-    return books.position("BTC") if books is not None else 0
 
 
 async def restore(world: World, kept: Path) -> int:

@@ -13,7 +13,7 @@ from gmobot.clock import elapsed_ns
 from gmobot.errors import Unavailable
 from gmobot.live.intents import Intent, IntentState
 from gmobot.ops.telemetry import Telemetry
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Side, TimeInForce
 
 STOPPED: dict[str, Any] = {"side": Side.SELL, "type": OrderType.STOP, "price": Decimal(PRICE - 100)}
 
@@ -187,6 +187,7 @@ async def test_a_question_without_an_answer_is_asked_again(bench: Bench) -> None
 
 async def test_an_order_that_was_listed_in_between_did_not_vanish(bench: Bench) -> None:
     await bench.open()
+    bench.rest.balances = {"BTC": Decimal(0)}
     await bench.acknowledged(**STOP)
     await bench.tracker.refresh(every=True)
     bench.clock.advance(8.0)
@@ -461,7 +462,6 @@ async def test_as_many_twins_as_were_lost_are_ours_in_the_order_they_were_made(b
         {"type": OrderType.LIMIT, "price": PRICE, "time_in_force": TimeInForce.GTC},
         {"lots": 99},
         {"time_in_force": TimeInForce.GTC},
-        {"settle": Settle.CLOSE},
     ],
 )
 async def test_lost_orders_that_differ_are_no_twins(bench: Bench, different: dict[str, Any]) -> None:

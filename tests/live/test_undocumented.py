@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from tests.live.rehearsal import calm, commands, in_position, ours, rehearse, until
-from tests.simulation.setting import EMA, PARAMS
+from tests.live.rehearsal import calm, commands, daemon, guards, in_position, ours, position, rehearse, until
+from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
 from gmobot.emulator.faults import Fault
@@ -32,3 +32,29 @@ def test_a_spot_exit_whose_reply_is_lost_goes_once_whatever_a_sale_settles(progr
         await commands(world).resume("test", acknowledge=True)
 
     rehearse(calm(2, assumptions={"spot_sell_settle": word}), program, script)
+
+
+@pytest.mark.parametrize("end", ["filled", "cancelled"])
+def test_a_stop_whose_end_was_forgotten_while_nobody_looked_blocks_no_exit(program: Program, end: str) -> None:
+    """The daemon was away for longer than finished orders, and for longer than a day: no question tells what became of its STOP."""
+
+    async def script(world: World) -> None:
+        await in_position(world)
+        (stop,) = (order for order in world.account.active() if order.execution_type == "STOP")
+        held = ours(world)
+        await world._stop()
+        world.exchange.cancel(world.account, stop.order_id)
+        if end == "filled":
+            # As after more than a day: the coins are gone, and nothing tells of the fill.
+            world.account.coins["BTC"] -= held
+        await asyncio.sleep(2.0)
+        world._start()
+        await until(lambda: daemon(world).status == "halted", seconds=60.0)
+        assert guards(world).halt_reason == "exchange_error"
+        await until(lambda: world.account.held_lots.get("BTC", 0) == ours(world), seconds=60.0)
+        await commands(world).flatten("test")
+        await until(lambda: position(world) == 0, seconds=60.0)
+        await asyncio.sleep(10.0)
+        assert world.account.coins["BTC"] == FOREIGN_LOTS, "what is not ours was not sold"
+
+    rehearse(calm(2, assumptions={"finished_orders_kept_seconds": 1.0}), program, script, alone=False)

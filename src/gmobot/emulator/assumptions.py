@@ -5,6 +5,7 @@ Every field answers an open point of reference/gmo-coin-api.md §12. A client mu
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Literal
@@ -70,6 +71,7 @@ class Assumptions:
         fee_cursor_key: Name of the cursor beside them.
         stream_levels: Levels a side in frames of the orderbooks channel; 30 have been seen.
         spot_sell_settle: ``settleType`` of a spot SELL and its fills: ``OPEN`` or ``CLOSE``.
+        finished_orders_kept_seconds: How long an order that ended is shown by orders, and its fills by its number.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -123,3 +125,4 @@ class Assumptions:
     fee_cursor_key: str = "nextCursor"
     stream_levels: int = 30
     spot_sell_settle: Literal["OPEN", "CLOSE"] = "OPEN"
+    finished_orders_kept_seconds: float = math.inf

@@ -42,7 +42,7 @@ class FlowKind(StrEnum):
     ACKNOWLEDGED = "acknowledged"
     """Nothing explains it; an operator took it over."""
     POSITION_GONE = "position_gone"
-    """A leverage position of ours that the exchange no longer has, and no execution tells why."""
+    """What we held and the exchange no longer has, and no execution tells why: a leverage position, or coins."""
 
 
 class CashBook:
@@ -124,15 +124,24 @@ class CashBook:
             back = {"key": f"{flow.key}:ours", "amount": -flow.amount, "yen_uyen": -flow.yen_uyen, "evidence": "it was ours after all"}
             await self.take(Flow(**({name: getattr(flow, name) for name in flow.__struct_fields__} | back)))
 
-    async def position_gone(self, symbol: str, position_id: int, lots: int) -> None:
-        """Write off a leverage position that is no longer there; what its end brought shows as a difference of yen.
+    def not_ours(self, symbol: str) -> Decimal:
+        """Return the coins of a spot symbol that are not ours, as far as that is known."""
+        return self._account.state.base_coins.get(symbol, Decimal(0))
+
+    async def position_gone(self, symbol: str, position_id: int | None, lots: int) -> None:
+        """Write off what we held and is no longer there; what its end brought shows as a difference of yen.
+
+        Args:
+            symbol: Whose.
+            position_id: The leverage position; ``None`` on spot.
+            lots: At most what we hold.
 
         Raises:
             StoreError: It could not be written.
         """
         now = self._clock.now_ns()
         flow = Flow(
-            key=f"position_gone:{position_id}:{now}",
+            key=f"position_gone:{symbol if position_id is None else position_id}:{now}",
             kind=FlowKind.POSITION_GONE,
             asset=YEN,
             amount=Decimal(0),
@@ -146,7 +155,8 @@ class CashBook:
         write_off = self._books.write_off(symbol, lots, self._ticks(symbol), position_id=position_id, detail=flow.kind)
         self._account.adjust(before)
         await self._commit(flow, write_off)
-        text = f"{lots} lots of our position {position_id} of {symbol} are gone and no execution tells how: written off"
+        what = "position" if position_id is None else f"position {position_id}"
+        text = f"{lots} lots of our {what} of {symbol} are gone and no execution tells how: written off"
         await self._alarm("exchange_error", text)
 
     @staticmethod

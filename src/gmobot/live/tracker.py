@@ -34,6 +34,9 @@ one such, once absence had been concluded     acknowledged, and halted: the exch
                                               could be stopped fits our position no more
 report of the end, and all its executed       filled, cancelled or expired
 size is booked
+no question about it or about open orders     expired, and halted: a person must look. Coins
+shows it, for twice the visibility delay and  that are missing as if it had sold them are
+2 s, and no fill of it is left to be booked   written off
 a change of price was asked for, and the      amended
 order stands at the new price
 it stands at the old one, asked later than    not amended
@@ -58,6 +61,7 @@ from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, would_look_the_same
+from gmobot.live.unlisted import Unlisted
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Side
@@ -130,17 +134,13 @@ class OrderTracker:
         self._suspect: set[int] = set()
         self._missed: dict[int, int] = {}
         self._looked: dict[int, int] = {}
-        self._unlisted: dict[int, int] = {}
         self._compared: set[int] = set()
         self._shown: set[int] = set()
         self._unmoved: dict[tuple[int, int], int] = {}
+        self._unlisted = Unlisted(symbol, books, rest, clock, cash, visibility_ns=self._visibility_ns, alarm=alarm)
         self.last_fill_ns = 0
         self.last_void_ns: dict[Purpose, int] = {}
         """When a close expired without a fill."""
-
-    @property
-    def _unlisted_ns(self) -> int:
-        return 2 * self._visibility_ns + CLOCK_TOLERANCE_NS
 
     @property
     def _instrument(self) -> Instrument:
@@ -480,11 +480,25 @@ class OrderTracker:
 
     async def _take_answer(self, intent: Intent, order: Order | None) -> None:
         self._suspect.discard(intent.intent_id)
+        if order is None and self._unlisted.is_overdue(intent):
+            active = await self._rest.active_orders(self._symbol)
+            order = next((row for row in active if row.order_id == intent.order_id), None)
+            if order is None and await self._has_gone(intent):
+                self._changed()
+                return
         if order is not None:
-            self._unlisted.pop(intent.intent_id, None)
+            self._unlisted.listed(intent)
             await self._settle(intent, order)
-        elif elapsed_ns(self._clock) - self._unlisted.setdefault(intent.intent_id, elapsed_ns(self._clock)) > self._unlisted_ns:
-            await self._alarm("exchange_error", f"order {intent.order_id} is ours but the exchange no longer knows it")
+        else:
+            # Soon again: until it shows, or has ended, it counts as cover.
+            self._suspect.add(intent.intent_id)
+
+    async def _has_gone(self, intent: Intent) -> bool:
+        """Book what the exchange still tells of an order that it lists no more. Returns whether it has ended."""
+        told = [*await self._rest.executions(intent.order_id or 0), *await self._latest()]
+        for execution in told:
+            await self.on_execution(execution)
+        return await self._unlisted.end(intent, told)
 
     async def _settle(self, intent: Intent, order: Order, *, asked: bool = True) -> None:
         """Bring our order to where the exchange says it stands; its end counts only once all fills are booked.

@@ -107,6 +107,7 @@ class Order:
         position_gone: A close order that ended because its position was closed by force; streams say ``CLOSED_ORDER``.
         waiting: Lots it counts for against caps: what may still be bought, sold or opened.
         changes: How often its price was changed.
+        ended_ns: When it ended, 0 while it is active.
     """
 
     order_id: int
@@ -133,6 +134,7 @@ class Order:
     position_gone: bool = False
     waiting: int = 0
     changes: int = 0
+    ended_ns: int = 0
     executions: list[Execution] = field(default_factory=list)
 
     @property

@@ -29,6 +29,7 @@ class PrivateApi:
         self._exchange = exchange
         self._faults = faults
         self._tokens = tokens
+        exchange.listeners.append(self._note_end)
         self._routes = AccountApi(exchange).routes | {
             ("GET", "/v1/orders"): self._orders,
             ("GET", "/v1/activeOrders"): self._active_orders,
@@ -67,9 +68,19 @@ class PrivateApi:
         """
         return self._routes[method, path](account, values)
 
+    def _note_end(self, *news: Any) -> None:  # noqa: ANN401
+        order = news[1].order if news[0] == "execution" else news[1]
+        if isinstance(order, Order) and not order.active:
+            order.ended_ns = order.ended_ns or self._exchange.clock.now_ns()
+
+    def _kept(self, order: Order) -> bool:
+        """Return whether it can still be asked after by its number."""
+        age_ns = self._exchange.clock.now_ns() - order.ended_ns if order.ended_ns else 0
+        return age_ns <= self._exchange.assumptions.finished_orders_kept_seconds * NS_PER_SECOND
+
     def _orders(self, account: Account, values: Values) -> dict[str, Any]:
         found = [account.orders[i] for i in ids_of(values.get("orderId"), "orderId") if i in account.orders]
-        return self._order_list(found, with_cancel_type=True)
+        return self._order_list([order for order in found if self._kept(order)], with_cancel_type=True)
 
     def _active_orders(self, account: Account, values: Values) -> dict[str, Any]:
         page, count = page_of(values)
@@ -83,7 +94,7 @@ class PrivateApi:
         try:
             if "orderId" in values:
                 order = account.orders.get(whole_number(values["orderId"], "orderId"))
-                found = order.executions if order is not None else []
+                found = order.executions if order is not None and self._kept(order) else []
             else:
                 wanted = set(ids_of(values["executionId"], "executionId"))
                 found = [execution for execution in account.executions if execution.execution_id in wanted]
