@@ -100,6 +100,26 @@ def test_transfers_move_yen_out_and_back_once_in_three_minutes() -> None:
     virtual(scenario)
 
 
+def test_the_fee_history_lists_fees_of_trades_if_so_assumed() -> None:
+    """§5.5: rows have a ``feeType``, and only that of leverage fees has been seen."""
+
+    async def scenario(lists: bool) -> None:
+        desk = Desk(assumptions=Assumptions(fee_history_lists_trades=lists))
+        taken = await desk.placed("MARKET", "BUY", "0.01")
+        await desk.placed("LIMIT", "BUY", "0.01", PRICE - 100)
+        desk.trade("SELL", PRICE - 200, "1")
+        (fill,) = desk.account.orders[taken].executions
+        data = (await desk.private("GET", "/v1/account/exchangeFee/history", "fromDate=20250101"))["data"]
+        rows = [(row["feeType"], row["symbol"], row["amount"], "positionId" in row) for row in data.get("list", [])]
+        assert fill.fee_uyen > 0
+        assert rows == (
+            [("TRADE_FEE", "BTC", str(fill.fee_uyen // UYEN_PER_YEN), False), ("TRADE_FEE", "BTC", "-10", False)] if lists else []
+        )
+
+    virtual(lambda: scenario(lists=False))
+    virtual(lambda: scenario(lists=True))
+
+
 def test_transfers_under_other_assumptions() -> None:
     async def scenario() -> None:
         closed = Desk(assumptions=Assumptions(fx_account_open=False))

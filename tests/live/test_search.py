@@ -266,12 +266,12 @@ async def test_a_fee_history_that_tells_nothing_hides_nothing(tmp_path: Path, tr
         ({"fields": {"positionId": "70"}, "symbol": "ETH/JPY"}, "leverage_fee", "BTC_JPY"),
         ({"fields": {"positionId": "71"}}, "leverage_fee", ""),
         ({"fields": {"positionId": "what"}}, "leverage_fee", "BTC_JPY"),
-        ({"kind": "API_FEE"}, "exchange_fee", ""),
+        ({"kind": "API_FEE", "amount_jpy": Decimal(30)}, "exchange_fee", ""),
     ],
 )
 async def test_whose_fee_it_is(tmp_path: Path, changes: dict[str, Any], kind: str, symbol: str) -> None:
     bench = await holder(tmp_path)
-    bench.rest.fees = [fee(bench, **changes)]
+    bench.rest.fees = [msgspec.structs.replace(fee(bench), **changes)]
     assert not await explain(bench, -30)
     assert booked_for(bench) == [(kind, symbol, -30 * YEN)]
     await bench.close()
@@ -312,6 +312,59 @@ async def test_a_fee_row_counts_if_it_can_be_what_is_missing(
     bench.rest.fees = [fee(bench, **changes)] if "amount_jpy" not in changes else [msgspec.structs.replace(fee(bench), **changes)]
     assert bool(await explain(bench, missing)) is not explained
     assert len(bench.flows()) == int(explained)
+    await bench.close()
+
+
+@pytest.mark.parametrize(
+    ("amounts", "missing", "booked"),
+    [
+        (["30"], -30, [-30]),
+        (["30"], -31, []),
+        (["30"], -60, []),
+        (["12", "30", "7"], -30, [-30]),
+        (["30", "30"], -30, [-30]),
+        (["12", "30"], -42, [-12, -30]),
+        (["12", "30", "7"], -42, []),
+        (["-30"], -30, []),
+        (["12", "-30", "60"], -42, [-12, 30, -60]),
+    ],
+)
+async def test_any_other_fee_counts_only_if_it_is_exactly_what_is_missing(
+    tmp_path: Path, amounts: list[str], missing: int, booked: list[int]
+) -> None:
+    """Fees of trades may be among them, and those are in our fills already."""
+    bench = await holder(tmp_path)
+    bench.rest.fees = [fee(bench, amount, kind="TRADE_FEE") for amount in amounts]
+    assert (await explain(bench, missing)).yen_uyen == (0 if booked else missing * YEN)
+    assert booked_for(bench) == [("exchange_fee", "", yen * YEN) for yen in booked]
+    await bench.close()
+
+
+@pytest.mark.parametrize(("leverage", "others"), [(["30"], ["7", "-2"]), (["-30"], ["-7", "2"]), (["-30", "10"], ["7", "-2"])])
+async def test_leverage_fees_tell_which_sign_a_payment_has(tmp_path: Path, leverage: list[str], others: list[str]) -> None:
+    bench = await holder(tmp_path)
+    bench.rest.fees = [fee(bench, amount) for amount in leverage] + [fee(bench, amount, kind="TRADE_FEE") for amount in others]
+    paid = sum(abs(int(amount)) for amount in leverage)
+    assert not await explain(bench, -paid - 5)
+    assert [yen for kind, _, yen in booked_for(bench) if kind == "exchange_fee"] == [-7 * YEN, 2 * YEN]
+    assert await explain(bench, -7), "what is booked is not new"
+    await bench.close()
+
+
+async def test_once_nothing_is_missing_no_other_fee_is_booked(tmp_path: Path) -> None:
+    bench = await holder(tmp_path)
+    bench.rest.fees = [fee(bench, "30"), fee(bench, "7", kind="TRADE_FEE"), fee(bench, "-7", kind="TRADE_FEE")]
+    assert not await explain(bench, -30)
+    assert booked_for(bench) == [("leverage_fee", "BTC_JPY", -30 * YEN)]
+    await bench.close()
+
+
+async def test_another_fee_from_before_the_beginning_is_not_missing(tmp_path: Path) -> None:
+    bench = await holder(tmp_path)
+    bench.rest.fees = [fee(bench, "30", kind="TRADE_FEE", at_ns=START_NS)]
+    assert await explain(bench, -30)
+    bench.rest.fees = [fee(bench, "30", kind="TRADE_FEE", at_ns=None)]
+    assert not await explain(bench, -30)
     await bench.close()
 
 

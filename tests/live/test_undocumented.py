@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
-from tests.live.rehearsal import calm, commands, daemon, guards, in_position, ours, position, rehearse, until
+from tests.live.rehearsal import account, calm, commands, daemon, guards, in_position, ours, position, rehearse, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
@@ -17,6 +19,11 @@ from gmobot.strategies.program import Program
 @pytest.fixture(scope="module")
 def program() -> Program:
     return load(EMA, PARAMS[EMA])
+
+
+def flows(world: World) -> list[tuple[str, int]]:
+    with closing(sqlite3.connect(world.var / "state" / "gmobot.db")) as db:
+        return db.execute("SELECT kind, yen_uyen FROM cash_flows ORDER BY rowid").fetchall()
 
 
 @pytest.mark.parametrize("word", ["OPEN", "CLOSE"])
@@ -58,3 +65,17 @@ def test_a_stop_whose_end_was_forgotten_while_nobody_looked_blocks_no_exit(progr
         assert world.account.coins["BTC"] == FOREIGN_LOTS, "what is not ours was not sold"
 
     rehearse(calm(2, assumptions={"finished_orders_kept_seconds": 1.0}), program, script, alone=False)
+
+
+@pytest.mark.parametrize("lists", [False, True])
+def test_fees_of_trades_are_booked_with_their_fills_and_never_again(program: Program, lists: bool) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        assert sum(execution.fee_uyen for execution in world.account.executions) > 0
+        world.exchange.cash.withdraw(world.account, "JPY", 1_000_000_000)
+        await until(lambda: bool(flows(world)), seconds=90.0)
+        await asyncio.sleep(60.0)
+        assert flows(world) == [("withdrawal", -1_000_000_000)]
+        assert account(world).wallet_drift_uyen == 0
+
+    rehearse(calm(2, assumptions={"fee_history_lists_trades": lists}), program, script)

@@ -72,6 +72,7 @@ class Assumptions:
         stream_levels: Levels a side in frames of the orderbooks channel; 30 have been seen.
         spot_sell_settle: ``settleType`` of a spot SELL and its fills: ``OPEN`` or ``CLOSE``.
         finished_orders_kept_seconds: How long an order that ended is shown by orders, and its fills by its number.
+        fee_history_lists_trades: Whether exchangeFee/history has a row for the fee of each fill too, above zero when paid.
     """
 
     timestamp_window_seconds: float = 5.0
@@ -126,3 +127,4 @@ class Assumptions:
     stream_levels: int = 30
     spot_sell_settle: Literal["OPEN", "CLOSE"] = "OPEN"
     finished_orders_kept_seconds: float = math.inf
+    fee_history_lists_trades: bool = False

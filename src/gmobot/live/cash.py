@@ -38,7 +38,7 @@ class FlowKind(StrEnum):
     """Somebody else traded with this account."""
     LEVERAGE_FEE = "leverage_fee"
     EXCHANGE_FEE = "exchange_fee"
-    """Any other row of the exchange's fee history."""
+    """Any other row of the exchange's fee history, where it explains exactly what is missing."""
     ACKNOWLEDGED = "acknowledged"
     """Nothing explains it; an operator took it over."""
     POSITION_GONE = "position_gone"

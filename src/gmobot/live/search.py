@@ -112,26 +112,42 @@ class Search:
             log.warning("the fee history tells nothing", error=str(error))
             return rest
         own = await self._store.own_positions() if entries else {}
-        twins = Counter[str]()
+        twins, others = Counter[str](), list[Flow]()
+        paid_is_negative = _paid_is_negative(entries)
         for entry in entries:
             key = _fee_key(entry)
             twins[key] += 1
-            flow = self._fee_flow(entry, f"{key}#{twins[key]}", own)
-            if flow is not None and self._is_plausible(flow, entry, rest):
+            flow = self._fee_flow(entry, f"{key}#{twins[key]}", own, paid_is_negative=paid_is_negative)
+            if flow is None or not self._is_plausible(flow, entry):
+                continue
+            if flow.kind == FlowKind.EXCHANGE_FEE:
+                others.append(flow)
+            elif entry.at_ns is not None or rest.yen_uyen == flow.yen_uyen:
+                # Undated, it may be of any day: only if it is just what is missing.
                 rest = await self._book(rest, flow)
+        return await self._other_fees(rest, others)
+
+    async def _other_fees(self, rest: Difference, fees: Iterable[Flow]) -> Difference:
+        """Book a fee of another kind, or all of them, if that is exactly what is missing: fees of trades are in our fills already."""
+        new = [flow for flow in fees if rest.yen_uyen and not self._cash.knows(flow.key)]
+        alone = [flow for flow in new if flow.yen_uyen == rest.yen_uyen]
+        together = new if sum(flow.yen_uyen for flow in new) == rest.yen_uyen else []
+        for flow in alone[:1] or together:
+            rest = await self._book(rest, flow)
         return rest
 
-    def _fee_flow(self, entry: FeeEntry, key: str, own: Mapping[int, str]) -> Flow | None:
+    def _fee_flow(self, entry: FeeEntry, key: str, own: Mapping[int, str], *, paid_is_negative: bool) -> Flow | None:
         if entry.amount_jpy is None or not entry.amount_jpy:
             return None
         leverage = entry.kind == _LEVERAGE_FEE
+        # A leverage fee is always paid, whichever sign the wire gives it; any other may be a rebate.
+        amount = -abs(entry.amount_jpy) if leverage else entry.amount_jpy if paid_is_negative else -entry.amount_jpy
         return Flow(
             key=key,
             kind=FlowKind.LEVERAGE_FEE if leverage else FlowKind.EXCHANGE_FEE,
             asset=YEN,
-            amount=-abs(entry.amount_jpy),
-            # A fee is always paid, whichever sign the wire gives it.
-            yen_uyen=-to_uyen(abs(entry.amount_jpy)),
+            amount=amount,
+            yen_uyen=to_uyen(amount),
             at_ns=entry.at_ns if entry.at_ns is not None else self.now_ns(),
             evidence="exchangeFee/history",
             symbol=self._fee_symbol(entry, own) if leverage else "",
@@ -147,13 +163,10 @@ class Search:
         sole = candidates[0] if len(candidates) == 1 and candidates[0] in self._leveraged else ""
         return sole if sole in own.values() and not self._books.pieces(sole).foreign() else ""
 
-    def _is_plausible(self, flow: Flow, entry: FeeEntry, rest: Difference) -> bool:
+    def _is_plausible(self, flow: Flow, entry: FeeEntry) -> bool:
         if self._cash.knows(_inferred_key(trading_day(flow.at_ns))):
             return False
-        if entry.at_ns is None:
-            # Undated, it may be of any day: only if it is just what is missing.
-            return rest.yen_uyen == flow.yen_uyen
-        return entry.at_ns > self._account.state.flows_from_ns
+        return entry.at_ns is None or entry.at_ns > self._account.state.flows_from_ns
 
     async def _expected_fee(self, rest: Difference) -> Difference:
         """Take a loss of about what holding our positions over 06:00 costs for that fee."""
@@ -284,6 +297,12 @@ def _fee_key(entry: FeeEntry) -> str:
     if entry.at_ns is None:
         return "fee:" + ",".join(f"{name}={value}" for name, value in sorted(entry.fields.items()))
     return f"fee:{entry.kind}:{entry.at_ns}:{entry.symbol or ''}:{entry.fields.get('positionId', '')}:{entry.amount_jpy}"
+
+
+def _paid_is_negative(entries: Iterable[FeeEntry]) -> bool:
+    """Return whether the history writes payments below zero: leverage fees are payments. Elsewhere a fee above zero is paid (§5.9)."""
+    amounts = [entry.amount_jpy for entry in entries if entry.kind == _LEVERAGE_FEE and entry.amount_jpy]
+    return bool(amounts) and all(amount < 0 for amount in amounts)
 
 
 def _inferred_key(day: int) -> str:

@@ -5,7 +5,7 @@ Source: reference/gmo-coin-api.md §5.1 to §5.6.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from gmobot.clock import NS_PER_SECOND, iso_utc, parse_iso_utc, trading_day
 from gmobot.core.instrument import UYEN_PER_YEN, to_yen
@@ -21,6 +21,16 @@ from gmobot.emulator.protocol.positions import margin_figures
 _WINDOW_NS = 1_800 * NS_PER_SECOND
 _MOST_DAYS = 7
 _MOST_ROWS = 100
+
+
+class Fee(NamedTuple):
+    """A row of the fee history; above zero was paid."""
+
+    at_ns: int
+    kind: str
+    symbol: str
+    uyen: int
+    position_id: int = 0
 
 
 class AccountApi:
@@ -112,27 +122,37 @@ class AccountApi:
         return [flow for flow in account.flows if (flow.kind, flow.asset) == (kind, asset) and start <= flow.at_ns <= end]
 
     def _exchange_fees(self, account: Account, values: Values) -> dict[str, Any]:
-        """Leverage fees by trading day, oldest first; the cursor counts the rows that were given."""
+        """Fees by trading day, oldest first; the cursor counts the rows that were given."""
         guesses = self._exchange.assumptions
         first, count, skip = _day(values.get("fromDate"), "fromDate"), *_page(values)
         last = _day(values["toDate"], "toDate") if "toDate" in values else first
         if last < first or last - first >= _MOST_DAYS or last > trading_day(self._exchange.clock.now_ns()):
             raise Refusal("ERR-5106", "Invalid request parameter. fromDate toDate")
-        fees = [flow for flow in account.flows if flow.kind == "leverage_fee" and first <= trading_day(flow.at_ns) <= last]
+        fees = [fee for fee in self._fees(account) if first <= trading_day(fee.at_ns) <= last]
         rows = [
             {
-                "feeType": "LEVERAGE_FEE",
-                "symbol": flow.reference,
-                "positionId": flow.position_id,
-                guesses.fee_amount_key: wire.number(to_yen(-flow.amount)),
-                "deliveryDatetime": iso_utc(flow.at_ns),
+                "feeType": fee.kind,
+                "symbol": fee.symbol,
+                **({"positionId": fee.position_id} if fee.position_id else {}),
+                guesses.fee_amount_key: wire.number(to_yen(fee.uyen)),
+                "deliveryDatetime": iso_utc(fee.at_ns),
             }
-            for flow in fees[skip : skip + count]
+            for fee in fees[skip : skip + count]
         ]
         if not rows:
             return {}
         more = {guesses.fee_cursor_key: str(skip + count)} if len(fees) > skip + count else {}
         return {"list": rows} | more
+
+    def _fees(self, account: Account) -> list[Fee]:
+        fees = [
+            Fee(flow.at_ns, "LEVERAGE_FEE", flow.reference, -flow.amount, flow.position_id)
+            for flow in account.flows
+            if flow.kind == "leverage_fee"
+        ]
+        if self._exchange.assumptions.fee_history_lists_trades:
+            fees += [Fee(fill.at_ns, "TRADE_FEE", fill.order.symbol, fill.fee_uyen) for fill in account.executions if fill.fee_uyen]
+        return sorted(fees, key=lambda fee: fee.at_ns)
 
     def _transfer(self, account: Account, values: Values) -> list[dict[str, str]]:
         amount = positive(values.get("amount"), "amount")
