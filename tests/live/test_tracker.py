@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from tests.live.bench import PRICE, SECOND, START_NS, STOP, Bench, fill, order
 
@@ -164,6 +165,19 @@ async def test_a_spot_sell_is_ours_whatever_it_is_said_to_settle(bench: Bench) -
     await bench.tracker.resolve()
     assert state_of(bench, 2) == "filled", "concluding that it is absent would sell twice"
     assert bench.books.position("BTC") == 0
+    await bench.close()
+
+
+@pytest.mark.parametrize("field", ["fee_jpy", "realized_pnl_jpy"])
+async def test_a_fill_whose_money_is_finer_than_a_micro_yen_is_booked_to_the_nearest_and_told(bench: Bench, field: str) -> None:
+    await bench.open()
+    await bench.acknowledged()
+    await bench.tracker.on_execution(msgspec.structs.replace(fill(11), **{field: Decimal("5.00000049")}))
+    assert bench.books.position("BTC") == 100, "it happened, and must be protected"
+    assert bench.sql("SELECT fee_uyen FROM fills") == [(5_000_000,)]
+    assert [reason for reason, _ in bench.alarms] == ["exchange_error"]
+    assert "execution 11" in bench.alarms[0][1]
+    assert "5.00000049" in bench.alarms[0][1]
     await bench.close()
 
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import pytest
-from tests.live.rehearsal import account, calm, commands, daemon, guards, in_position, ours, position, rehearse, until
+from tests.live.rehearsal import account, calm, commands, daemon, entries, guards, in_position, ours, position, rehearse, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
@@ -79,3 +80,31 @@ def test_fees_of_trades_are_booked_with_their_fills_and_never_again(program: Pro
         assert account(world).wallet_drift_uyen == 0
 
     rehearse(calm(2, assumptions={"fee_history_lists_trades": lists}), program, script)
+
+
+def test_a_balance_that_no_books_can_hold_ends_nothing_and_opens_nothing(program: Program) -> None:
+    """Neither a running daemon nor the next start: it is no answer, which is told, and what is owned can be closed."""
+
+    async def script(world: World) -> None:
+        await in_position(world)
+        routes: Any = world.api._private._routes
+        asked = routes["GET", "/v1/account/assets"]
+
+        def finer(*question: Any) -> Any:
+            return [row | {"amount": row["amount"] + ("" if "." in row["amount"] else ".0") + "00000001"} for row in asked(*question)]
+
+        routes["GET", "/v1/account/assets"] = finer
+        await until(lambda: "balance of JPY" in str(daemon(world).last_error), seconds=60.0)
+        await world._stop()
+        world._start()
+        await until(lambda: "balance of JPY" in str(daemon(world).last_error), seconds=60.0)
+        bought = entries(world)
+        await asyncio.sleep(60.0)
+        assert entries(world) == bought, "nothing is opened before the balances were compared"
+        await commands(world).flatten("test")
+        await until(lambda: ours(world) == 0, seconds=10.0)
+        routes["GET", "/v1/account/assets"] = asked
+        await commands(world).resume("test", acknowledge=True)
+        await until(lambda: entries(world) > bought)
+
+    rehearse(calm(2), program, script)

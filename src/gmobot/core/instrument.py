@@ -218,6 +218,11 @@ def to_uyen(yen: Decimal) -> int:
     return int(amount)
 
 
+def to_nearest_uyen(yen: Decimal) -> Decimal:
+    """Return yen rounded to whole micro-yen, halves to even."""
+    return yen.quantize(Decimal(1) / UYEN_PER_YEN)
+
+
 def to_yen(uyen: int) -> Decimal:
     """Return micro-yen as yen, without trailing zeros."""
     yen = Decimal(uyen).scaleb(-6)

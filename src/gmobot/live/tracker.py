@@ -55,8 +55,10 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+import msgspec
+
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import Instrument, to_nearest_uyen
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
@@ -158,6 +160,7 @@ class OrderTracker:
             self.suspect(owner)
             self._changed()
             return
+        told, execution = execution, _to_the_micro_yen(execution)
         if await self._is_another_s(execution, owner):
             await self._cash.foreign_fill(execution)
             return
@@ -168,6 +171,9 @@ class OrderTracker:
         self._telemetry.fill(execution.side.value, "maker" if resting else "taker")
         self.last_fill_ns = elapsed_ns(self._clock)
         self._changed()
+        if execution != told:
+            money = f"a fee of {told.fee_jpy} and a gain of {told.realized_pnl_jpy} yen"
+            await self._alarm("exchange_error", f"execution {told.execution_id} tells of {money}: booked to the nearest micro-yen")
 
     def _stranger(self, execution: Execution, owner: Intent) -> int | None:
         """Return the position that a close took and that is not ours, as far as we know."""
@@ -559,6 +565,16 @@ class OrderTracker:
         if order_id not in self._waiting and self._books.absent(self._symbol):
             self._changed()
         return self._waiting.setdefault(order_id, Waiting(elapsed_ns(self._clock), [], []))
+
+
+def _to_the_micro_yen(execution: Execution) -> Execution:
+    """Return a fill whose money our books can hold: it happened, and what it opened must be protected."""
+    gain = execution.realized_pnl_jpy
+    return msgspec.structs.replace(
+        execution,
+        fee_jpy=to_nearest_uyen(execution.fee_jpy),
+        realized_pnl_jpy=None if gain is None else to_nearest_uyen(gain),
+    )
 
 
 def _moved_text(order: Order, intent: Intent) -> str:

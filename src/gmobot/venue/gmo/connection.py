@@ -242,7 +242,7 @@ class Stream:
             channel = frame.channel or ""
             event = self._decode(channel, text) if frame.error is None else None
         except wire.MALFORMED as error:
-            self._on_malformed(type(error).__name__, sink)
+            self._on_malformed(wire.told(error), sink)
             return
         if event is None:
             self._on_error(self._shown(frame.error or "")[:_LONGEST_DETAIL], sink)

@@ -265,7 +265,7 @@ class Requester:
         except ReplyLost as error:
             raise call.unanswered(str(error), Category.NETWORK) from None
         except wire.MALFORMED as error:
-            raise call.unanswered(f"a reply of unexpected shape ({type(error).__name__})", Category.EXCHANGE) from None
+            raise call.unanswered(f"a reply of unexpected shape ({wire.told(error)})", Category.EXCHANGE) from None
 
     def _headers(self, call: Call, now_ns: int) -> dict[str, str]:
         if not call.is_private:

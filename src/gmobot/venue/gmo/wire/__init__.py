@@ -5,7 +5,8 @@ because both grow without notice; numbers may come as strings and the other way 
 comes as ``{}``: a missing list is an empty one, but missing ``data`` is not. GMO's own spellings end here.
 
 Whatever bytes come in, decoding and ``model()`` raise nothing but :data:`MALFORMED`. No amount that
-passes is infinite, not a number, or out of all proportion: what books money later need not ask again.
+passes is infinite, not a number, or out of all proportion, and yen that are compared with books fit their
+micro-yen: what books money later need not ask again.
 
 Source: reference/gmo-coin-api.md §1, §4, §5, §7, §8.
 """
@@ -13,7 +14,19 @@ Source: reference/gmo-coin-api.md §1, §4, §5, §7, §8.
 from __future__ import annotations
 
 from gmobot.venue.gmo.wire.account import AssetData, CashFlowData, FeePage, LimitData, MarginData, TransferData, VolumeData, fee_page
-from gmobot.venue.gmo.wire.basics import MALFORMED, STATUS, TIME_IN_FORCE, Envelope, Id, Message, decode, decode_rows, order_id, token
+from gmobot.venue.gmo.wire.basics import (
+    MALFORMED,
+    STATUS,
+    TIME_IN_FORCE,
+    Envelope,
+    Id,
+    Message,
+    decode,
+    decode_rows,
+    order_id,
+    token,
+    told,
+)
 from gmobot.venue.gmo.wire.bodies import BulkCancelBody, ChangeBody, CloseBody, Frame, OrderBody, SettlePosition, plain
 from gmobot.venue.gmo.wire.market import BookData, KlineData, StatusData, SymbolData, TickerData, TradeData, TradeList
 from gmobot.venue.gmo.wire.orders import (
@@ -73,4 +86,5 @@ __all__ = [
     "order_id",
     "plain",
     "token",
+    "told",
 ]

@@ -11,10 +11,11 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from gmobot.clock import parse_iso_utc
-from gmobot.venue.gmo.wire.basics import amount, decode, optional, positive, size
+from gmobot.clock import iso_utc, parse_iso_utc
+from gmobot.venue.gmo.wire.basics import amount, decode, optional, positive, size, yen
 from gmobot.venue.models import Balance, CashFlow, FeeEntry, Margin, TradingLimit, TradingVolume
 
+_YEN: Final = "JPY"
 _LIST_KEYS: Final = ("list", "fees", "history")
 _CURSOR_KEYS: Final = ("cursor", "nextCursor", "next_cursor", "next")
 _AMOUNT_KEYS: Final = ("fee", "feeAmount", "amount", "jpyAmount")
@@ -31,7 +32,8 @@ class AssetData(msgspec.Struct, frozen=True):
 
     def model(self) -> Balance:
         """Return it normalised."""
-        return Balance(asset=self.symbol, amount=amount(self.amount), available=amount(self.available), jpy_rate=size(self.conversionRate))
+        held = yen(self.amount, "balance of JPY") if self.symbol == _YEN else amount(self.amount)
+        return Balance(asset=self.symbol, amount=held, available=amount(self.available), jpy_rate=size(self.conversionRate))
 
 
 class MarginData(msgspec.Struct, frozen=True):
@@ -105,12 +107,17 @@ class CashFlowData(msgspec.Struct, frozen=True):
 
     def model(self) -> CashFlow:
         """Return it normalised."""
+        at_ns = parse_iso_utc(self.timestamp)
+        moved, fee = size(self.amount), optional(self.fee)
+        if self.symbol == _YEN:
+            when = iso_utc(at_ns)
+            moved, fee = yen(moved, f"amount of {when}"), None if fee is None else yen(fee, f"fee of {when}")
         return CashFlow(
             asset=self.symbol,
-            amount=size(self.amount),
+            amount=moved,
             status=self.status,
-            at_ns=parse_iso_utc(self.timestamp),
-            fee=optional(self.fee),
+            at_ns=at_ns,
+            fee=fee,
             address=self.address,
             transaction=self.txHash,
         )
@@ -164,12 +171,13 @@ def _fee_entry(row: object) -> FeeEntry:
         raise msgspec.ValidationError("a fee that is not an object")
     fields = {str(key): str(value) for key, value in row.items() if isinstance(value, str | int | float) and not isinstance(value, bool)}
     when = _first(fields, _TIME_KEYS)
+    at_ns = None if when is None else parse_iso_utc(when)
     fee = _first(fields, _AMOUNT_KEYS)
     return FeeEntry(
         kind=fields.get("feeType", ""),
-        at_ns=None if when is None else parse_iso_utc(when),
+        at_ns=at_ns,
         symbol=fields.get("symbol"),
-        amount_jpy=None if fee is None else amount(Decimal(fee)),
+        amount_jpy=None if fee is None else yen(Decimal(fee), "fee" if at_ns is None else f"fee of {iso_utc(at_ns)}"),
         fields=fields,
     )
 

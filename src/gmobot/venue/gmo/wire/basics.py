@@ -11,6 +11,7 @@ from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
+from gmobot.core.instrument import InstrumentError, to_uyen
 from gmobot.venue.models import OrderStatus, OrderType, PositionChange, Settle, TimeInForce
 
 V = TypeVar("V")
@@ -21,6 +22,8 @@ _Token = Annotated[str, msgspec.Meta(pattern=r"\A[!-~]{1,1024}\Z")]
 _MOST_DIGITS: Final = 18
 SMALLEST: Final = Decimal(1).scaleb(-_MOST_DIGITS)
 LARGEST: Final = Decimal(1).scaleb(_MOST_DIGITS + 1)
+_MOST_YEN: Final = Decimal(2**62 // 1_000_000)
+"""Books add micro-yen up in 63 bits."""
 TIME_IN_FORCE: Final = {"FAS": TimeInForce.GTC, "FAK": TimeInForce.IOC, "FOK": TimeInForce.FOK, "SOK": TimeInForce.POST_ONLY}
 ORDER_TYPE: Final = {"MARKET": OrderType.MARKET, "LIMIT": OrderType.LIMIT, "STOP": OrderType.STOP}
 SETTLE: Final = {"OPEN": Settle.OPEN, "CLOSE": Settle.CLOSE, "LOSS_CUT": Settle.LOSSCUT, "LOSSCUT": Settle.LOSSCUT}
@@ -40,6 +43,15 @@ POSITION_CHANGE: Final = {
     "CPR": PositionChange.CLOSED,
 }
 _decoders: dict[Any, msgspec.json.Decoder[Any]] = {}
+
+
+class UnfitError(ValueError):
+    """An amount that books cannot hold. Its text says which, in words of ours and a number: it may be shown."""
+
+
+def told(error: Exception) -> str:
+    """Return what may be told of one of :data:`MALFORMED`: others may repeat what the exchange said."""
+    return str(error) if isinstance(error, UnfitError) else type(error).__name__
 
 
 def decode(text: str | bytes | msgspec.Raw, kind: type[V]) -> V:
@@ -114,6 +126,22 @@ def amount(value: Decimal) -> Decimal:
         raise msgspec.ValidationError("an amount that is not a number")
     if exponent < -_MOST_DIGITS or value.adjusted() > _MOST_DIGITS:
         raise msgspec.ValidationError("an amount out of all proportion")
+    return value
+
+
+def yen(value: Decimal, what: str) -> Decimal:
+    """Return yen that are compared with our books to the micro-yen, and so must be whole ones."""
+    try:
+        to_uyen(amount(value))
+    except InstrumentError:
+        raise UnfitError(f"{what}: {value:f} yen cannot be held in micro-yen") from None
+    return value
+
+
+def fill_yen(value: Decimal, what: str) -> Decimal:
+    """Return what a fill cost or brought. It may be finer than a micro-yen: a fill that happened cannot be sent back."""
+    if abs(amount(value)) > _MOST_YEN:
+        raise UnfitError(f"{what}: {value:f} yen cannot be held in micro-yen")
     return value
 
 

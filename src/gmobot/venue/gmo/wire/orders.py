@@ -11,7 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from gmobot.clock import parse_iso_utc
-from gmobot.venue.gmo.wire.basics import ORDER_TYPE, SETTLE, STATUS, TIME_IN_FORCE, Id, amount, optional, positive, price, size
+from gmobot.venue.gmo.wire.basics import ORDER_TYPE, SETTLE, STATUS, TIME_IN_FORCE, Id, fill_yen, positive, price, size
 from gmobot.venue.models import CancelOutcome, Execution, Order, OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
 
 
@@ -82,8 +82,8 @@ class ExecutionData(msgspec.Struct, frozen=True):
             side=self.side,
             size=positive(self.size),
             price=positive(self.price),
-            fee_jpy=amount(self.fee),
-            realized_pnl_jpy=optional(self.lossGain),
+            fee_jpy=fill_yen(self.fee, f"fee of execution {self.executionId}"),
+            realized_pnl_jpy=_gain(self.lossGain, self.executionId),
             at_ns=parse_iso_utc(self.timestamp),
             position_id=self.positionId,
             settle=SETTLE.get(self.settleType, Settle.UNKNOWN),
@@ -145,8 +145,8 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
             side=self.side,
             size=positive(self.executionSize),
             price=positive(self.executionPrice),
-            fee_jpy=amount(self.fee),
-            realized_pnl_jpy=optional(self.lossGain),
+            fee_jpy=fill_yen(self.fee, f"fee of execution {self.executionId}"),
+            realized_pnl_jpy=_gain(self.lossGain, self.executionId),
             at_ns=parse_iso_utc(self.executionTimestamp),
             position_id=self.positionId,
             order_size=positive(self.orderSize),
@@ -190,3 +190,7 @@ class OrderFrame(msgspec.Struct, frozen=True):
             losscut_price=price(self.losscutPrice),
         )
         return OrderUpdate(order=order)
+
+
+def _gain(value: Decimal | None, execution_id: int) -> Decimal | None:
+    return None if value is None else fill_yen(value, f"gain of execution {execution_id}")
