@@ -135,6 +135,30 @@ async def test_a_fill_that_completes_it_is_its_end_and_no_alarm(bench: Bench) ->
     await bench.close()
 
 
+async def test_its_end_may_be_told_while_it_is_asked_after(bench: Bench) -> None:
+    await protected(bench)
+
+    async def by_number(order_id: int) -> list[Execution]:
+        await bench.books.end(now(bench), IntentState.CANCELLED, "USER")
+        return []
+
+    bench.rest.executions = by_number  # type: ignore[method-assign]
+    bench.changes = 0
+    await asked_in_vain(bench)
+    assert (now(bench).state, now(bench).detail, bench.alarms) == (IntentState.CANCELLED, "USER", [])
+    assert bench.changes == 1, "what it covered is open"
+    await bench.close()
+
+
+async def test_another_hand_s_fill_keeps_it_open_no_longer(bench: Bench) -> None:
+    await protected(bench)
+    bench.rest.fills = [fill(51, 5, 10)]
+    await asked_in_vain(bench)
+    assert now(bench).state is IntentState.EXPIRED
+    assert not bench.books.is_booked(51)
+    await bench.close()
+
+
 async def test_coins_that_are_missing_were_sold_by_it_and_are_not_sold_again(bench: Bench) -> None:
     await protected(bench)
     holds(bench, FOREIGN + 40)
