@@ -547,3 +547,12 @@ async def test_the_traders_look_first_and_their_trouble_ends_it(tmp_path: Path) 
         await bench.reconciler.run()
     assert not impatient(bench)
     await bench.close()
+
+
+async def test_a_stranger_s_position_on_no_grid_of_ours_is_known_like_any_other(tmp_path: Path) -> None:
+    bench = await holder(tmp_path)
+    bench.rest.positions = [position(), position(8, size="0.0103")]
+    await look(bench)
+    bench.tracker.on_position(position(9, size="0.0001"), gone=False)
+    assert {number: seen.lots for number, seen in bench.books.pieces("BTC_JPY").foreign().items()} == {8: 11, 9: 1}
+    await bench.close()

@@ -251,10 +251,11 @@ async def test_a_close_by_hand_is_booked_in_the_pieces_it_comes_in_across_a_rest
     assert desk.books.position("BTC_JPY") == 0
 
 
-async def test_one_close_by_hand_over_ours_and_another_s_is_booked_as_far_as_it_is_ours(desk: Leverage) -> None:
+@pytest.mark.parametrize("odd", [Decimal(0), Decimal("0.0005")], ids=["on our grid", "on a finer one"])
+async def test_one_close_by_hand_over_ours_and_another_s_is_booked_as_far_as_it_is_ours(desk: Leverage, odd: Decimal) -> None:
     await desk.holding(100)
-    whole = {"size": BTC_JPY.size(300), "executed_size": BTC_JPY.size(300)}
-    by_hand = desk.there(43, **whole, status=OrderStatus.FILLED)
+    whole = {"size": BTC_JPY.size(300) + odd, "executed_size": BTC_JPY.size(300) + odd}
+    by_hand = desk.there(43, **whole, status=OrderStatus.FILLED, type=OrderType.LIMIT, price=PRICE + odd)
     both = [
         told(desk, by_hand, lots=100, execution=905, gain=-7),
         msgspec.structs.replace(told(desk, by_hand, lots=200, execution=906), position_id=9),
@@ -302,7 +303,7 @@ async def protected(desk: Leverage) -> None:
     assert desk.intents()[-1] == "acknowledged"
 
 
-def stop_stands_at(desk: Leverage, price: int, **changes: Any) -> None:
+def stop_stands_at(desk: Leverage, price: Decimal | int, **changes: Any) -> None:
     values: dict[str, Any] = {"type": OrderType.STOP, "price": Decimal(price), "size": BTC_JPY.size(100), "status": OrderStatus.ARMED}
     desk.there(2, **(values | changes))
 
@@ -393,9 +394,10 @@ async def test_a_change_the_exchange_takes_back_is_not_done(desk: Leverage) -> N
     assert "PRICE_LIMIT" in next(event["detail"] for event in desk.events() if event["event"] == "order_rejected")
 
 
-async def test_a_stop_moved_by_another_hand_is_moved_back(desk: Leverage) -> None:
+@pytest.mark.parametrize("finer", [Decimal(0), Decimal("0.3")])
+async def test_a_stop_moved_by_another_hand_is_moved_back(desk: Leverage, finer: Decimal) -> None:
     await protected(desk)
-    stop_stands_at(desk, STOP - 500)
+    stop_stands_at(desk, STOP - 500 + finer)
     await desk.tracker.refresh(every=True)
     assert desk.books.open_intents("BTC_JPY")[0].price == STOP - 500
     await desk.trader.turn()

@@ -10,7 +10,7 @@ import pytest
 from tests.live.bench import BTC, BTC_JPY, PRICE, STOP, Bench, book, fill, order
 
 from gmobot.clock import elapsed_ns
-from gmobot.errors import Unavailable
+from gmobot.errors import Category, Refused, Unavailable
 from gmobot.live.intents import IntentState, Purpose
 from gmobot.venue.models import Execution, OrderRequest, OrderStatus, OrderType, Side
 
@@ -282,4 +282,29 @@ async def test_an_exit_by_market_ends_as_well(bench: Bench) -> None:
     bench.clock.advance(3.001)
     await bench.tracker.refresh()
     assert (now(bench).state, bench.books.position("BTC")) == (IntentState.EXPIRED, 0)
+    await bench.close()
+
+
+async def test_a_refusal_to_speak_of_it_is_an_answer(bench: Bench) -> None:
+    await protected(bench)
+
+    async def refuses(order_id: int) -> list[Execution]:
+        raise Refused(f"no such order {order_id}", category=Category.NOT_FOUND, code="ERR-430")
+
+    bench.rest.executions = refuses  # type: ignore[method-assign]
+    await asked_in_vain(bench)
+    assert now(bench).state is IntentState.EXPIRED
+    await bench.close()
+
+
+async def test_what_is_listed_again_is_ours_again(bench: Bench) -> None:
+    await protected(bench)
+    await asked_in_vain(bench)
+    stands = order(side=Side.SELL, type=OrderType.STOP, price=Decimal(PRICE - 100), status=OrderStatus.ARMED)
+    bench.rest.orders_there = {1: stands}
+    await bench.tracker.sweep_recent()
+    assert now(bench).state is IntentState.WORKING
+    assert bench.trader.uncovered_lots() == 0
+    await bench.tracker.sweep_recent()
+    assert now(bench).state is IntentState.WORKING
     await bench.close()

@@ -8,7 +8,7 @@ is made, so that no ledger has to check them again.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
 from enum import IntEnum, StrEnum
 from fractions import Fraction
 
@@ -158,6 +158,14 @@ class Instrument:
             InstrumentError: It is not a whole number of steps.
         """
         return self._whole(size, self.size_step, "size", None)
+
+    def lots_at_least(self, size: Decimal) -> int:
+        """Return the lots that hold a size which need not lie on our grid: another hand's, or under rules that changed."""
+        return int((size / self.size_step).to_integral_value(ROUND_CEILING))
+
+    def nearest_ticks(self, price: Decimal) -> int:
+        """Return the ticks closest to a price which need not lie on our grid, as with :meth:`lots_at_least`."""
+        return int((price / self.tick_size).to_integral_value(ROUND_HALF_EVEN))
 
     def price(self, ticks: int) -> Decimal:
         """Return ticks as a price in yen."""

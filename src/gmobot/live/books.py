@@ -183,7 +183,7 @@ class Books:
             type=order.type,
             time_in_force=order.time_in_force,
             lots=lots,
-            price=instrument.ticks(order.price) if order.price is not None else 0,
+            price=instrument.nearest_ticks(order.price) if order.price is not None else 0,
             decision_id=0,
             created_ns=now,
             updated_ns=now,

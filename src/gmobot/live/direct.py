@@ -190,7 +190,7 @@ class DirectClose:
         instrument = books.instrument(desk.symbol)
         if books.ledger(desk.symbol).on_leverage:
             listed = await self._rest.open_positions(desk.symbol)
-            seen = ((position, instrument.lots(position.size)) for position in listed)
+            seen = ((position, instrument.lots_at_least(position.size)) for position in listed)
             books.pieces(desk.symbol).look(seen, as_of_ns=elapsed_ns(self._clock))
         for intent in books.open_intents(desk.symbol):
             desk.tracker.suspect(intent)

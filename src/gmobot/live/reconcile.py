@@ -150,7 +150,7 @@ class Reconciler:
         fills, held = self._books.counts.fills, {piece.position_id: piece.lots for piece in pieces.ours}
         listed = {position.position_id: position for position in await self._rest.open_positions(symbol)}
         # Whatever moves meanwhile: that a stranger's position stands beside ours must be known before the next close.
-        pieces.look(((position, instrument.lots(position.size)) for position in listed.values()), as_of_ns=as_of_ns)
+        pieces.look(((position, instrument.lots_at_least(position.size)) for position in listed.values()), as_of_ns=as_of_ns)
         if self._books.counts.fills != fills or self._moving(symbol):
             return
         strangers = [number for number in pieces.foreign() if number in listed and number not in self._told]
@@ -158,7 +158,7 @@ class Reconciler:
             self._told.update(strangers)
             fields = {"reason": "foreign_order", "symbol": symbol, "positions": strangers, "evidence": "positions that are not ours"}
             await self._store.emit([Event("error", fields)])
-        sizes = {number: instrument.lots(listed[number].size) if number in listed else 0 for number in held}
+        sizes = {number: instrument.lots_at_least(listed[number].size) if number in listed else 0 for number in held}
         missing = {number: lots - sizes[number] for number, lots in held.items() if sizes[number] < lots}
         await self._miss(symbol, missing)
 

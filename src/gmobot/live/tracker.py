@@ -52,6 +52,7 @@ than is ours, or opens a second side          where one was enough
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
@@ -59,11 +60,12 @@ import msgspec
 
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument, to_nearest_uyen
+from gmobot.errors import Refused
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, would_look_the_same
-from gmobot.live.unlisted import Unlisted
+from gmobot.live.unlisted import GONE, Unlisted
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Side
@@ -236,7 +238,7 @@ class OrderTracker:
 
     def on_position(self, position: Position, *, gone: bool) -> None:
         """Take a leverage position's news: it may be somebody else's beside ours."""
-        lots = 0 if gone else self._instrument.lots(position.size)
+        lots = 0 if gone else self._instrument.lots_at_least(position.size)
         self._books.pieces(self._symbol).observe(position, lots, elapsed_ns(self._clock))
 
     async def claim(self, order_id: int) -> None:
@@ -349,6 +351,8 @@ class OrderTracker:
         for order in active:
             intent = self._books.by_order(order.order_id)
             if intent is not None:
+                if intent.detail == GONE:
+                    intent = await self._books.revive(intent, order.order_id)
                 await self._settle(intent, order)
             elif not self._books.is_foreign(order.order_id):
                 self._wait_for_owner(order.order_id)
@@ -431,7 +435,7 @@ class OrderTracker:
             if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
         ]
         for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
-            forced = await self._books.adopt_forced(order, self._instrument.lots(order.size))
+            forced = await self._books.adopt_forced(order, self._instrument.lots_at_least(order.size))
             await self.claim(order.order_id)
             await self._settle(forced, order)
             self._changed()
@@ -501,7 +505,10 @@ class OrderTracker:
 
     async def _has_gone(self, intent: Intent) -> bool:
         """Book what the exchange still tells of an order that it lists no more. Returns whether it has ended."""
-        told = [*await self._rest.executions(intent.order_id or 0), *await self._latest()]
+        told = await self._latest()
+        with contextlib.suppress(Refused):
+            # What it does not know it may also refuse to speak of.
+            told += await self._rest.executions(intent.order_id or 0)
         for execution in told:
             await self.on_execution(execution)
         return await self._unlisted.end(intent, told)
@@ -514,7 +521,7 @@ class OrderTracker:
             order: As the exchange tells it.
             asked: Whether it is the answer to a question. An event may be an old one, so it proves no price.
         """
-        reported = self._instrument.lots(order.executed_size)
+        reported = self._instrument.lots_at_least(order.executed_size)
         current = self._books.by_order(order.order_id)
         if current is None or current.state.is_final:
             return
@@ -544,7 +551,7 @@ class OrderTracker:
         """See at which price an order of ours stands, and what became of a change of it."""
         if order.price is None or order.status is OrderStatus.AMENDING:
             return
-        stands = self._instrument.ticks(order.price)
+        stands = self._instrument.nearest_ticks(order.price)
         if not intent.amending_to:
             if stands != intent.price and intent.price:
                 await self._books.amended(intent, stands, "by another hand")

@@ -11,7 +11,6 @@ Source: reference/gmo-coin-api.md §12.10.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
-from decimal import ROUND_CEILING
 from typing import NamedTuple
 
 from gmobot.clock import Clock, elapsed_ns
@@ -23,7 +22,7 @@ from gmobot.live.likeness import CLOCK_TOLERANCE_NS
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Side
 
-_GONE = "the exchange no longer knows it"
+GONE = "the exchange no longer knows it"
 
 
 class Look(NamedTuple):
@@ -91,8 +90,8 @@ class Unlisted:
             return False
         if sold:
             await self._cash.position_gone(self._symbol, None, sold)
-        await self._alarm("exchange_error", f"order {now.order_id} is ours but {_GONE}")
-        await self._books.end(now, IntentState.EXPIRED, _GONE)
+        await self._alarm("exchange_error", f"order {now.order_id} is ours but {GONE}")
+        await self._books.end(now, IntentState.EXPIRED, GONE)
         self.listed(now)
         return True
 
@@ -116,4 +115,4 @@ class Unlisted:
         if there is None:
             raise Unavailable(f"GET /v1/account/assets: no row for {instrument.base}", category=Category.EXCHANGE)
         should_be = self._cash.not_ours(self._symbol) + instrument.size(self._books.position(self._symbol))
-        return int(((should_be - there) / instrument.size_step).to_integral_value(ROUND_CEILING))
+        return instrument.lots_at_least(should_be - there)
