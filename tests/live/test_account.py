@@ -59,15 +59,17 @@ def test_coins_are_kept_to_ten_digits_and_never_rounded_up(coins: str, as_kept: 
 async def test_a_start_sets_everything_by_the_exchange_s_clock(bench: Bench) -> None:
     await bench.open()
     coins = {"BTC": Decimal(1)}
-    bench.account.start(5, coins, at_ns=77)
-    day = trading_day(START_NS)
-    assert bench.account.state == AccountState(5, 5, day, 5, {"BTC": Decimal(1)}, 77, 77)
+    then = START_NS - 86_400 * 1_000_000_000
+    bench.account.start(5, coins, at_ns=then)
+    assert bench.account.state == AccountState(5, 5, trading_day(then), 5, {"BTC": Decimal(1)}, then, then)
     coins["BTC"] = Decimal(9)
     assert bench.account.state.base_coins == {"BTC": Decimal(1)}
     bench.account.start(5, {})
     assert (bench.account.state.flows_from_ns, bench.account.state.level_ns) == (START_NS, START_NS)
     bench.account.start(5, {}, at_ns=0)
     assert bench.account.state.flows_from_ns == 0
+    bench.account.start(5, {})
+    assert bench.account.state.day == trading_day(START_NS)
     await bench.close()
 
 
@@ -144,6 +146,56 @@ async def test_a_new_peak_and_a_new_day_are_noted_and_nothing_else_is_news(bench
     bench.clock.set_wall(-86_400)
     bench.market.last = PRICE - 20
     assert not account.observe(), "a clock that is set back begins no day"
+    await bench.close()
+
+
+async def test_what_has_no_price_yet_makes_no_peak_and_begins_no_day(bench: Bench) -> None:
+    account = await owner(bench)
+    bench.market.last, bench.market.book = 0, None
+    account.state.peak = 0
+    bench.clock.advance(21 * 3_600)
+    assert not account.observe(), "at cost it would be a figure of no day"
+    bench.market.last = PRICE + 10
+    assert account.observe()
+    assert (account.state.peak, account.state.day_start) == (account.equity_uyen, account.equity_uyen)
+    assert account.state.day == trading_day(START_NS) + 1
+    await bench.close()
+
+
+async def test_what_is_not_held_needs_no_price(bench: Bench) -> None:
+    await bench.open()
+    bench.account.start(CAPITAL, {})
+    bench.market.last, bench.market.book = 0, None
+    bench.clock.advance(21 * 3_600)
+    assert bench.account.observe()
+    assert bench.account.state.day == trading_day(START_NS) + 1
+    await bench.close()
+
+
+async def test_the_day_turns_by_the_exchange_s_clock_once_it_is_known(bench: Bench) -> None:
+    await bench.open()
+    now = [0]
+    account = Account(bench.books, {"BTC": bench.market}, bench.clock, AccountState(), exchange_now_ns=lambda: now[0])
+    account.start(CAPITAL, {}, at_ns=START_NS)
+    bench.clock.advance(30 * 86_400)
+    assert not account.observe(), "nobody has told what time it is"
+    now[0] = START_NS
+    assert not account.observe(), "ours is a month ahead"
+    now[0] = START_NS + 86_400 * 1_000_000_000
+    assert account.observe()
+    assert account.state.day == trading_day(START_NS) + 1
+    await bench.close()
+
+
+async def test_the_largest_drawdown_of_the_run_is_kept(bench: Bench) -> None:
+    account = await owner(bench)
+    bench.market.last = PRICE // 2
+    account.observe()
+    worst = account.drawdown
+    bench.market.last = PRICE * 2
+    account.observe()
+    assert (account.drawdown, account.max_drawdown) == (0.0, worst)
+    assert worst > 0.0
     await bench.close()
 
 

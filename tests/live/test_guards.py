@@ -60,6 +60,7 @@ class Guarded:
             min_free_disk_bytes=1_000,
             max_clock_skew_seconds=2.0,
             close_on_abort=close_on_abort,
+            circuit_open=lambda: bench.gate.circuit_open,
         )
         self.guards.look_around(0)
         return self.guards
@@ -172,6 +173,52 @@ async def test_an_abort_that_keeps_its_stop_does_not_close(bench: Bench) -> None
     bench.market.last = 8_000_000
     await guarded.assess()
     assert (guarded.guards.halted, guarded.guards.closing) == (True, False)
+    await bench.close()
+
+
+async def test_an_abort_closes_whatever_the_halt_was_for(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    guards = await guarded.open()
+    await guards.set(Latch.HALT, "foreign_order", source="alarm")
+    bench.market.last = 8_000_000
+    for _ in range(2):
+        await guarded.assess()
+    assert (guards.halt_reason, guards.closing) == ("foreign_order", True)
+    told = [event["command"] for event in bench.events() if event["event"] == "control_command"]
+    assert told == ["halt", "close"]
+    await bench.close()
+
+
+async def test_an_abort_that_keeps_its_stop_closes_nothing_in_a_halt_either(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1")
+    guards = await guarded.open(close_on_abort=False)
+    await guards.set(Latch.HALT, "foreign_order", source="alarm")
+    bench.market.last = 8_000_000
+    await guarded.assess()
+    assert not guards.closing
+    await bench.close()
+
+
+async def test_too_many_refusals_in_a_row_open_nothing_and_are_told_once(bench: Bench) -> None:
+    def told() -> int:
+        return sum(event["event"] == "error" and event["reason"] == "reject_circuit_open" for event in bench.events())
+
+    guarded = Guarded(bench)
+    await guarded.open()
+    for _ in range(3):
+        assert guarded.bar() is None
+        bench.gate.refused()
+    assert guarded.bar() == "reject_circuit_open"
+    for _ in range(2):
+        await guarded.assess()
+    assert told() == 1
+    bench.gate.reset()
+    await guarded.assess()
+    assert guarded.bar() is None
+    for _ in range(3):
+        bench.gate.refused()
+    await guarded.assess()
+    assert told() == 2
     await bench.close()
 
 

@@ -6,7 +6,7 @@ import sqlite3
 from contextlib import closing
 
 import pytest
-from tests.live.bench import Bench
+from tests.live.bench import PRICE, Bench
 
 from gmobot.live import database, emergency
 from gmobot.live.account import Account
@@ -46,6 +46,21 @@ async def test_a_moving_peak_is_kept_at_each_turn_and_in_an_emergency_once_a_min
     await bench.store.emit([])
     await house.keep(account, bench.books)
     assert bench.sql("SELECT value FROM account WHERE key = 'peak'") == [(account.state.peak,)]
+    await bench.close()
+
+
+async def test_a_day_is_closed_at_what_its_positions_are_worth(bench: Bench) -> None:
+    await bench.open()
+    bench.account.start(10**13, {})
+    await bench.owning(10_000)
+    house = Housekeeping(bench.store, bench.clock, journal_days=30.0)
+    bench.market.last, bench.market.book = 0, None
+    bench.clock.advance(86_400.0)
+    await house.keep(bench.account, bench.books)
+    assert bench.sql("SELECT equity_uyen FROM days WHERE equity_uyen > 0") == [], "after a start there is no price for a moment"
+    bench.market.last = PRICE * 2
+    await house.keep(bench.account, bench.books)
+    assert bench.sql("SELECT equity_uyen FROM days WHERE equity_uyen > 0") == [(bench.account.equity_uyen,)]
     await bench.close()
 
 

@@ -172,6 +172,21 @@ def test_what_filled_just_before_is_bare_because_the_exchange_is_closed(program:
     maintained(program, script)
 
 
+def test_a_status_that_is_not_told_any_more_keeps_nobody_asleep(program: Program) -> None:
+    async def script(world: World) -> None:
+        await until(lambda: covered(world))
+        close(world, seconds=120.0)
+        await until(lambda: world.exchange.status == "MAINTENANCE", seconds=30.0)
+        await until(lambda: daemon(world).supervisor.exchange is ExchangeStatus.MAINTENANCE, seconds=30.0)
+        world.api.faults.arm("server_error_before", where="/v1/status", times=None)
+        await asyncio.sleep(60.0)
+        assert daemon(world).supervisor.exchange is ExchangeStatus.MAINTENANCE, "it says nothing else"
+        await until(lambda: world.exchange.status == "OPEN", seconds=300.0)
+        await until(lambda: daemon(world).ready(), seconds=90.0)
+
+    maintained(program, script)
+
+
 def test_a_maintenance_that_does_not_end_is_degraded_and_unhealthy_after_the_grace(program: Program) -> None:
     async def script(world: World) -> None:
         await until(lambda: covered(world))

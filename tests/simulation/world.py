@@ -118,7 +118,7 @@ class World:
         if self.exchange.status != "OPEN":
             return Trouble.EXCHANGE_CLOSED
         books = process.daemon.books
-        if books is None or not process.daemon._reconciled:
+        if books is None or not process.daemon._comparing.done:
             return Trouble.STARTING
         if books.unresolved():
             return Trouble.OUTCOME_UNKNOWN

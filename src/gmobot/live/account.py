@@ -8,7 +8,7 @@ a guard nor resets one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from decimal import ROUND_FLOOR, Decimal
 from typing import Any
@@ -82,10 +82,30 @@ def kept(coins: Decimal) -> Decimal:
 class Account:
     """Values the books at the market and keeps peak and day's start."""
 
-    def __init__(self, books: Books, markets: Mapping[str, Market], clock: Clock, state: AccountState) -> None:
+    def __init__(
+        self,
+        books: Books,
+        markets: Mapping[str, Market],
+        clock: Clock,
+        state: AccountState,
+        *,
+        exchange_now_ns: Callable[[], int] | None = None,
+    ) -> None:
+        """Make the account.
+
+        Args:
+            books: What is ours.
+            markets: What it is worth.
+            clock: Ours.
+            state: What was kept.
+            exchange_now_ns: Returns what the exchange's clock reads, 0 while that is not known; our clock where there is none.
+        """
         self._books = books
         self._markets = markets
         self._clock = clock
+        self._exchange_now_ns = exchange_now_ns or clock.now_ns
+        self.max_drawdown = 0.0
+        """Largest share of the peak that was lost in this run."""
         self.state = state
         self.wallet_drift_uyen = 0
 
@@ -97,9 +117,8 @@ class Account:
             base_coins: Coins by symbol that are there now and not ours.
             at_ns: When that was, by the exchange's clock; our own where there is none.
         """
-        now = self._clock.now_ns()
-        at = now if at_ns is None else at_ns
-        day = trading_day(now)
+        at = self._clock.now_ns() if at_ns is None else at_ns
+        day = trading_day(at)
         self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at)
 
     @property
@@ -165,11 +184,24 @@ class Account:
         if self.state.base_cash is None:
             return False
         before = self.state.to_dict()
-        equity, day = self.equity_uyen, trading_day(self._clock.now_ns())
-        self.state.peak = max(self.state.peak, equity)
-        if day > self.state.day:
+        equity = self.equity_uyen
+        if self._is_valued:
+            self.state.peak = max(self.state.peak, equity)
+            self.max_drawdown = max(self.max_drawdown, self.drawdown)
+        if (day := self.new_day()) is not None:
             self.state.day, self.state.day_start = day, equity
         return self.state.to_dict() != before
+
+    def new_day(self) -> int | None:
+        """Return the trading day that has begun since the last look; ``None`` while none has, or nobody knows what is ours is worth."""
+        now = self._exchange_now_ns()
+        begun = now > 0 and trading_day(now) > self.state.day
+        return trading_day(now) if begun and self._is_valued else None
+
+    @property
+    def _is_valued(self) -> bool:
+        """Whether everything we hold has a price: after a start it has none for a moment, and counts at cost."""
+        return all(self._markets[symbol].mark() for symbol in self._books.symbols if self._books.position(symbol))
 
     def adjust(self, equity_before_uyen: int) -> None:
         """Something came or went that no trade of ours brought: move peak and day's start along.

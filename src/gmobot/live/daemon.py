@@ -22,6 +22,7 @@ from gmobot.live.account import Account, AccountState
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
+from gmobot.live.comparing import Comparing
 from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.exposure import AccountLimits
@@ -134,16 +135,14 @@ class Daemon:
         self._reconciler: Reconciler | None = None
         self._rules: RulesWatch | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
+        self._comparing = Comparing(clock, self._intake.reconcile, every_seconds=config.runtime.reconcile_seconds)
         self._exchange = ExchangeWatch(links.public_rest, self.account_rest, self.supervisor, turned=self._on_exchange_turned)
         self._publisher = Publisher(self)
         self._housekeeping = Housekeeping(store, clock, journal_days=config.state.journal_days)
         self._stop = asyncio.Event()
         self._stop_reason = "graceful_shutdown"
         self._last_turn_at = clock.monotonic()
-        self._reconciled = False
         self._called: set[tuple[str, str]] = set()
-        self._doubts = 0
-        """How often a comparison became necessary: one that began before proves nothing."""
 
     # --- what operators and the web see ---------------------------------------------------------------
 
@@ -176,6 +175,7 @@ class Daemon:
             "run_loop": turn_age < turn_limit,
             "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
             "store": self._store.audit_failure is None and self._store.trouble is None,
+            "compared": not self._comparing.overdue,
         }
 
     def ready(self) -> bool:
@@ -259,7 +259,8 @@ class Daemon:
         config = self.config
         markets = {symbol: Market(instrument) for symbol, (_, instrument) in instruments.items()}
         self.books = books = Books({symbol: market.instrument for symbol, market in markets.items()}, self._store, self.clock, saved)
-        self.account = account = Account(books, markets, self.clock, AccountState.restore(saved.account))
+        state, today = AccountState.restore(saved.account), self._exchange_now_ns
+        self.account = account = Account(books, markets, self.clock, state, exchange_now_ns=today)
         gate = self._put_up_controls(account, saved)
         grids = [Grid.of(market.instrument).numbers(symbol) for symbol, market in markets.items()]
         await self._store.save_account({OWNER: owner_of(config)} | {name: number for grid in grids for name, number in grid.items()})
@@ -306,6 +307,7 @@ class Daemon:
             min_free_disk_bytes=config.risk.min_free_disk_bytes,
             max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
             close_on_abort=config.risk.close_on_abort,
+            circuit_open=lambda: gate.circuit_open,
         )
         limits = AccountLimits.of(config, account)
         gate = OrderGate(GateLimits.of(config), self.clock, entry_bar=self._entry_bar, account=limits, freed=self._wake_all)
@@ -325,7 +327,7 @@ class Daemon:
         """Put up what compares with the exchange; without an account there is nothing to compare with."""
         config, rest = self.config, self._links.trade_rest
         if rest is None:
-            self._reconciled = True
+            self._comparing.use(None)
             if account.state.base_cash is None:
                 account.start(to_uyen(config.capital.paper_jpy), {})
             return
@@ -342,6 +344,7 @@ class Daemon:
             max_drift_uyen=to_uyen(config.risk.max_wallet_drift),
             alarm=self._tell,
         )
+        self._comparing.use(self._reconciler)
 
     async def _remind(self, books: Books, account: Account) -> None:
         """Tell an exchange that forgets what was there; orders that rested there are gone."""
@@ -369,7 +372,7 @@ class Daemon:
         work += [self._intake.pump(), self._run_loop(), self._repair_loop(), self._exchange.status()]
         work.append(self._exchange.rules(self._started(self._rules), self._intake.rules))
         if self._reconciler is not None:
-            work += [self._reconcile_loop(self._reconciler), self._exchange.tier()]
+            work += [self._comparing.run(self._reconciler), self._exchange.tier()]
         if self._rotation is not None:
             work.append(self._rotation.run(self._on_secrets))
         for desk in self.desks.values():
@@ -437,6 +440,10 @@ class Daemon:
         if (news := self._housekeeping.news()) is not None:
             self._intake.audit.append(news)
             self.last_error = f"state_unwritable: {news.fields['detail']}"
+        if (news := self._comparing.look(excused=self.supervisor.maintenance)) is not None:
+            self._intake.audit.append(news)
+        if self._comparing.failure is not None:
+            self.last_error = f"reconcile: {self._comparing.failure}"
         await guards.assess(account, self.desks)
         for desk in self.desks.values():
             self._intake.audit += desk.measure_protection(books, exchange_open=not self.supervisor.maintenance)
@@ -467,28 +474,6 @@ class Daemon:
                     continue
                 if desk.feed.gap:
                     self._intake.audit.append(Event("error", {"reason": "data_gap", "symbol": symbol}))
-
-    async def _reconcile_loop(self, reconciler: Reconciler) -> None:
-        while True:
-            try:
-                async with asyncio.timeout(self._reconcile_wait(reconciler)):
-                    await self._intake.reconcile.wait()
-            except TimeoutError:
-                pass
-            self._intake.reconcile.clear()
-            reason = self._doubts
-            try:
-                await reconciler.run()
-                self._reconciled = reason == self._doubts and self._started(self.account).state.base_cash is not None
-            except VenueError as error:
-                self.last_error = f"reconcile: {error}"
-                log.warning("reconciliation got no answer", error=str(error))
-
-    def _reconcile_wait(self, reconciler: Reconciler) -> float:
-        if not self._reconciled:
-            return _RETRY_SECONDS
-        wait = self.config.runtime.reconcile_seconds
-        return min(wait, reconciler.confirm_seconds) if reconciler.impatient else wait
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:
@@ -524,12 +509,18 @@ class Daemon:
         return None if armed else "not_armed"
 
     def _entry_bar(self, *, but_unknown: bool = False) -> str | None:
-        if self.guards is None or self.books is None or not self._reconciled:
+        if self.guards is None or self.books is None or not self._comparing.done:
             return "stream_stale"
+        if self._comparing.overdue:
+            return "exchange_error"
         return self.guards.entry_bar(self.desks.values(), 0 if but_unknown else len(self.books.unresolved()))
 
+    def _exchange_now_ns(self) -> int:
+        """What the exchange's clock reads, 0 before it has told: the day turns by it and not by ours, which may be set."""
+        return self.account_rest.server_floor_ns
+
     def _settled(self) -> bool:
-        return self.supervisor.status is MonitorStatus.ACTIVE and self._reconciled and not self.stopping
+        return self.supervisor.status is MonitorStatus.ACTIVE and self._comparing.done and not self.stopping
 
     async def _acknowledge(self) -> None:
         if self._reconciler is not None:
@@ -554,10 +545,8 @@ class Daemon:
 
     def _compare_first(self) -> None:
         """Open nothing until books and exchange were compared again: anything may have happened meanwhile."""
-        self._doubts += 1
         self._intake.rules.set()
-        self._reconciled = self._reconciler is None
-        self._intake.reconcile.set()
+        self._comparing.doubt()
 
     def _on_exchange_turned(self) -> None:
         """The exchange closed or opened: nothing opens before books and exchange were compared."""

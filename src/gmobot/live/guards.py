@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 
 from gmobot.clock import NS_PER_SECOND
@@ -19,6 +19,7 @@ from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 
 _assess = uncompiled(assess)
+_RESUME = "nothing is opened until gmobot resume --acknowledge, or until an exit is accepted"
 STATUS_NAMES = {RISK_OK: "ok", RISK_DEGRADED: "degraded", RISK_ABORT: "abort"}
 
 
@@ -41,7 +42,22 @@ class Guards:
         min_free_disk_bytes: int,
         max_clock_skew_seconds: float,
         close_on_abort: bool,
+        circuit_open: Callable[[], bool] = lambda: False,
     ) -> None:
+        """Make the guards of one run.
+
+        Args:
+            store: Where latches are kept.
+            supervisor: Knows whether the way to the exchange is whole.
+            state_directory: Whose disk must have room.
+            latches: As the last run left them.
+            min_free_disk_bytes: How much room.
+            max_clock_skew_seconds: How far our clock may be off.
+            close_on_abort: Whether an abort closes what we own.
+            circuit_open: Returns whether the exchange refused too many orders in a row.
+        """
+        self._circuit_open = circuit_open
+        self._circuit_told = False
         self._store = store
         self._supervisor = supervisor
         self._directory = state_directory
@@ -119,6 +135,8 @@ class Guards:
             yield "state_unwritable"
         if any(desk.protection.alarmed for desk in desks):
             yield "position_unprotected"
+        if self._circuit_open():
+            yield "reject_circuit_open"
         yield from self.reasons
 
     def look_around(self, server_offset_ns: int) -> None:
@@ -139,13 +157,24 @@ class Guards:
             found, reasons = _assess(shown, desk.limits, price, news)
             status, bits = max(status, found), bits | reasons
         await self._take(status, names(bits))
+        await self._tell_circuit()
+
+    async def _tell_circuit(self) -> None:
+        """Say it once when the exchange refused too many orders in a row: nothing is opened until an operator resumes."""
+        is_open = self._circuit_open()
+        if is_open and not self._circuit_told:
+            await self._store.emit([Event("error", {"reason": "reject_circuit_open", "detail": _RESUME})])
+        self._circuit_told = is_open
 
     async def _take(self, status: int, reasons: list[str]) -> None:
         changed = (status, reasons) != (self.status, self.reasons)
         self.status, self.reasons = status, reasons
         if changed:
             await self._store.emit([Event("risk_status_changed", {"status": STATUS_NAMES[status], "reason_codes": reasons})])
-        if status == RISK_ABORT and not self.halted:
+        if status != RISK_ABORT:
+            return
+        if not self.halted:
             await self.set(Latch.HALT, reasons[0], source="guard")
-            if self._close_on_abort:
-                await self.set(Latch.CLOSE, reasons[0], source="guard")
+        if self._close_on_abort and not self.closing:
+            # Whatever it was halted for before: this loss is to end.
+            await self.set(Latch.CLOSE, reasons[0], source="guard")

@@ -5,7 +5,7 @@ It also says when nothing can be written.
 
 from __future__ import annotations
 
-from gmobot.clock import Clock, trading_day
+from gmobot.clock import Clock
 from gmobot.live.account import Account
 from gmobot.live.books import Books
 from gmobot.live.records import ClosedDay, Event
@@ -42,13 +42,13 @@ class Housekeeping:
 
     def _closed(self, account: Account, books: Books) -> ClosedDay | None:
         """Return the day that has just ended, if one has; the next look makes it the past."""
-        now, state = self._clock.now_ns(), account.state
-        if state.base_cash is None or trading_day(now) <= state.day:
+        state = account.state
+        if state.base_cash is None or account.new_day() is None:
             return None
         held = {symbol: str(books.instrument(symbol).size(lots)) for symbol in books.symbols if (lots := books.position(symbol))}
         return ClosedDay(
             day=state.day,
-            closed_ns=now,
+            closed_ns=self._clock.now_ns(),
             equity_uyen=account.equity_uyen,
             profit_uyen=account.daily_pnl_uyen,
             drawdown=account.drawdown,

@@ -98,7 +98,7 @@ def _summary(daemon: Daemon) -> PipelineSummary:
         realized_pnl_jpy=to_yen(sum(ledger.realized_uyen for ledger in ledgers)),
         equity_jpy=to_yen(account.equity_uyen) if base is not None else None,
         return_=_share((account.equity_uyen - base) / base) if base else None,
-        max_drawdown=_share(account.drawdown) if base else None,
+        max_drawdown=_share(account.max_drawdown) if base else None,
         reconnect_count=daemon.supervisor.reconnects,
         run_loop_total=turns,
         run_loop_failures_total=failed,

@@ -98,8 +98,8 @@ class Reconciler:
         """What two looks agreed on and nothing explains."""
         return self._confirmed
 
-    async def run(self) -> None:
-        """Do one full comparison.
+    async def run(self) -> bool:
+        """Do one full comparison. Returns whether it is known by now what was there before us.
 
         Raises:
             VenueError: No answer; nothing was concluded from it.
@@ -109,6 +109,7 @@ class Reconciler:
             if self._books.ledger(symbol).on_leverage:
                 await self._positions(symbol)
         await self._balances()
+        return self._account.state.base_cash is not None
 
     async def acknowledge(self) -> None:
         """An operator has looked: what nothing explains is taken over as it is, on record.

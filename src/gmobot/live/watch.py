@@ -49,11 +49,7 @@ class ExchangeWatch:
         """Follow whether the exchange is open, until cancelled."""
         supervisor = self._supervisor
         while True:
-            try:
-                status = await self._public.status()
-            except VenueError as error:
-                log.warning("the exchange's status is not known", error=str(error))
-                status = supervisor.exchange or ExchangeStatus.OPEN
+            status = await self._asked()
             was_closed = supervisor.maintenance
             supervisor.on_exchange(status)
             if supervisor.maintenance != was_closed:
@@ -63,6 +59,21 @@ class ExchangeWatch:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_STATUS_SECONDS if calm else _STATUS_CLOSED_SECONDS):
                     await self.due.wait()
+
+    async def _asked(self) -> ExchangeStatus:
+        """Return how the exchange stands; without an answer, how it stood, unless it answers something else again."""
+        try:
+            return await self._public.status()
+        except VenueError as error:
+            log.warning("the exchange's status is not known", error=str(error))
+        stood = self._supervisor.exchange or ExchangeStatus.OPEN
+        if stood is not ExchangeStatus.MAINTENANCE or not self._supervisor.all_up:
+            return stood
+        # Order managers rest while it is closed: one path that fails must not keep them asleep.
+        with contextlib.suppress(VenueError):
+            await self._account.trading_volume()
+            return ExchangeStatus.OPEN
+        return stood
 
     async def rules(self, watch: RulesWatch, due: asyncio.Event) -> None:
         """Read the exchange's rules now and then, and whenever ``due`` is set, until cancelled."""
