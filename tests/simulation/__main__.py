@@ -23,10 +23,10 @@ from pathlib import Path
 import structlog
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from tests.simulation.invariants import BOUNDS, Trouble
 from tests.simulation.plan import QUIET_SECONDS, SECONDS, Plan, drawn, read, written
 from tests.simulation.setting import PARAMS, strategy_of
 from tests.simulation.shrink import shrunk
+from tests.simulation.trouble import BOUNDS, Trouble
 from tests.simulation.world import LAST_LOOK_SECONDS, Result, run_plan
 
 from gmobot.strategies.loader import load

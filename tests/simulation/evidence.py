@@ -74,6 +74,14 @@ class Evidence:
         """Return how many orders' outcomes are not known, one aside."""
         return int(self._all("SELECT COUNT(*) FROM intents WHERE state IN ('intent', 'unknown') AND intent_id <> ?", but)[0][0])
 
+    def unresolved(self) -> bool:
+        """Return whether what a dead process left behind has orders whose outcome nobody knows."""
+        try:
+            return self.unknown(0) > 0 or any(sql.startswith("INSERT INTO intents") for sql, _ in self._emergency())
+        except sqlite3.OperationalError:
+            # It died before there was anything to read.
+            return False
+
     def latched(self) -> str:
         """Return a latch that forbids new exposure, empty for none."""
         rows = self._all("SELECT name FROM latches WHERE name IN ('halt', 'pause', 'close')")

@@ -15,50 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from tests.simulation.evidence import Booked, Evidence, Prior
 from tests.simulation.ours import Holding, Ours, Violation
+from tests.simulation.trouble import APART, BOUNDS, Trouble
 
 from gmobot.core.instrument import Instrument
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.records import Execution
 from gmobot.ops.audit_read import verify
 
-
-class Trouble(StrEnum):
-    """Why own lots may lie open for a while."""
-
-    PROCESS_DEAD = "process_dead"
-    EXCHANGE_CLOSED = "exchange_closed"
-    STARTING = "starting"
-    """A daemon that has not compared its books with the exchange yet."""
-    OUTCOME_UNKNOWN = "outcome_unknown"
-    REPLY_AWAITED = "reply_awaited"
-    FAULT_STRUCK = "fault_struck"
-    """A fault struck within the last seconds: a reply was refused, an event is lost, a socket silent."""
-    NONE = "none"
-    """Every outcome is known, no reply awaited, nothing refused."""
-
-
-BOUNDS: Mapping[Trouble, float] = {
-    Trouble.PROCESS_DEAD: 10.0,  # it is started again after up to eight
-    Trouble.EXCHANGE_CLOSED: 330.0,  # three maintenances on end
-    Trouble.STARTING: 30.0,
-    Trouble.OUTCOME_UNKNOWN: 45.0,  # several in a row, each looked for past both delays
-    Trouble.REPLY_AWAITED: 30.0,
-    Trouble.FAULT_STRUCK: 45.0,
-    Trouble.NONE: 5.0,
-}
-"""Longest that a stretch without protection may have lasted for each cause, in seconds."""
 ALIVE_SECONDS = 60.0
-"""Longest in all, while a daemon lives and the exchange is open."""
-STRIKE_SECONDS = 5.0
-"""How long after a fault what lies open is still its doing."""
-_APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED})
-"""Nobody can do anything meanwhile: what was before begins anew afterwards."""
+"""Longest in all, while a daemon lives, the exchange is open and answers."""
 
 
 class State(Protocol):
@@ -176,13 +146,13 @@ class Protection:
                 self._seconds = {}
             return
         cause = state.trouble()
-        apart = cause in _APART
+        apart = cause in APART
         self._seconds = {
-            known: seconds for known, seconds in self._seconds.items() if (known in _APART) is apart and (known is cause or not apart)
+            known: seconds for known, seconds in self._seconds.items() if (known in APART) is apart and (known is cause or not apart)
         }
         seconds = self._seconds[cause] = self._seconds.get(cause, 0.0) + passed
         self.longest[cause] = max(self.longest.get(cause, 0.0), seconds)
-        alive = sum(seconds for known, seconds in self._seconds.items() if known not in _APART)
+        alive = sum(seconds for known, seconds in self._seconds.items() if known not in APART and known is not Trouble.UNANSWERED)
         if seconds > BOUNDS[cause] or alive > ALIVE_SECONDS:
             told = ", ".join(f"{known} {seconds:.1f} s" for known, seconds in self._seconds.items())
             raise Violation(f"every position is protected: {holding.lots - holding.covered} of {holding.lots} lots lie open: {told}")

@@ -67,7 +67,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 WRITES = ("/v1/order", "/v1/cancelOrder", "/v1/closeOrder", "/v1/closeBulkOrder", "/v1/changeOrder")
-QUERIES = ("/v1/orders", "/v1/activeOrders", "/v1/executions", "/v1/latestExecutions", "/v1/account/assets", "/v1/openPositions")
+ORDER_QUESTIONS = ("/v1/orders", "/v1/activeOrders", "/v1/executions", "/v1/latestExecutions", "/v1/openPositions")
+QUERIES = (*ORDER_QUESTIONS[:4], "/v1/account/assets", *ORDER_QUESTIONS[4:])
 CHANNELS = ("*Events", "executionEvents", "orderEvents", "trades", "orderbooks")
 FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.REPLY_LOST_BEFORE, WRITES, 0.3),

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
 from tests.simulation.loop import EPOCH_NS, VirtualLoop
+from tests.simulation.trouble import Wire
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.memory import MemoryTransport
@@ -23,9 +24,6 @@ from gmobot.live.store import Store
 from gmobot.venue.transport import Reply, ReplyLost, Request, Socket, Timeouts
 
 T = TypeVar("T")
-ORDER_PATHS = frozenset(
-    f"/private/v1/{name}" for name in ("order", "closeOrder", "closeBulkOrder", "changeOrder", "cancelOrder", "orders", "executions")
-)
 
 
 class DaemonClock:
@@ -116,16 +114,12 @@ class DecisionWorker:
 
 
 class MortalTransport:
-    """The in-memory transport of a process that can be killed.
+    """The in-memory transport of a process that can be killed, and the wire that is watched."""
 
-    Attributes:
-        awaited: Requests about orders that have no reply yet.
-    """
-
-    def __init__(self, api: ExchangeApi, life: Mortal) -> None:
+    def __init__(self, api: ExchangeApi, life: Mortal, wire: Wire) -> None:
         self._inner = MemoryTransport(api)
         self._life = life
-        self.awaited = 0
+        self._wire = wire
 
     async def request(self, request: Request, timeouts: Timeouts) -> Reply:
         if self._life.dead:
@@ -134,17 +128,20 @@ class MortalTransport:
         if stage == "before":
             self._life.die()
             raise NotSent("the process is dead")
-        about_orders = request.path in ORDER_PATHS
-        self.awaited += about_orders
-        try:
-            reply = await self._inner.request(request, timeouts)
-        finally:
-            self.awaited -= about_orders
+        reply = await self._watched(request, timeouts)
         if stage == "accepted":
             self._life.die()
             raise ReplyLost("the process is dead")
         if stage == "after":
             asyncio.get_running_loop().call_soon(self._life.die)
+        return reply
+
+    async def _watched(self, request: Request, timeouts: Timeouts) -> Reply:
+        number, reply = self._wire.asks(request.path), None
+        try:
+            reply = await self._inner.request(request, timeouts)
+        finally:
+            self._wire.answered(number, reply, dead=self._life.dead)
         return reply
 
     async def connect(self, path: str, *, timeout: float) -> Socket:

@@ -12,9 +12,7 @@ import pytest
 from tests.simulation.evidence import Booked, Evidence, Prior
 from tests.simulation.invariants import (
     ALIVE_SECONDS,
-    BOUNDS,
     Protection,
-    Trouble,
     asked_for,
     audit_chain_verifies,
     every_execution_booked_once,
@@ -31,6 +29,7 @@ from tests.simulation.loop import EPOCH_NS
 from tests.simulation.ours import Holding, Ours, Violation
 from tests.simulation.plan import Plan
 from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS
+from tests.simulation.trouble import BOUNDS, Trouble
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.engine.checks import NewOrder
@@ -298,7 +297,7 @@ def test_every_cause_has_its_bound(cause: Trouble) -> None:
 
 
 def test_causes_that_follow_each_other_add_up() -> None:
-    protection, causes = Protection(), (Trouble.OUTCOME_UNKNOWN, Trouble.FAULT_STRUCK)
+    protection, causes = Protection(), (Trouble.OUTCOME_UNKNOWN, Trouble.STREAM_DOWN)
     protection.look(ALIVE_SECONDS / 2, BARE, Always(causes[0]))
     protection.look(ALIVE_SECONDS - 1.0, BARE, Always(causes[1]))
     with pytest.raises(Violation, match="every position is protected"):

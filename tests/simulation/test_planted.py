@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -77,6 +78,12 @@ def test_an_order_whose_intent_is_written_after_it_was_sent(monkeypatch: pytest.
 def test_a_stop_that_is_never_placed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(gmobot.live.plan, "_protect", lambda _: None)
     assert "every position is protected" in found(plan())
+
+
+def test_a_stop_that_is_never_placed_while_faults_strike_that_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmobot.live.plan, "_protect", lambda _: None)
+    doubled = Happening(kind="fault", what="event_duplicated", where="*", at=0.0, until=SECONDS, amount=1.0)
+    assert re.search(r"lots lie open: none 5\.\d s$", found(plan(doubled)))
 
 
 def test_a_stop_that_is_moved_before_it_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,12 +16,13 @@ from tests.simulation.end import check_end
 from tests.simulation.evidence import Evidence
 from tests.simulation.folder import Folder
 from tests.simulation.hands import Hands
-from tests.simulation.invariants import STRIKE_SECONDS, Trouble, Watch, audit_chain_verifies
+from tests.simulation.invariants import Watch, audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ours import Ours, Violation
 from tests.simulation.plan import QUIET_SECONDS, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
 from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
+from tests.simulation.trouble import Trouble, Wire
 
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
@@ -86,6 +87,7 @@ class World:
             assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
         self.api = ExchangeApi(self.exchange, seed=plan.seed)
+        self.wire = Wire(self.api, self.account, loop.time)
         self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
         self.hands = Hands(self.exchange, self.account, self.symbol, self.ours, random.Random(f"hands:{plan.seed}"))
         limit = instrument.lots(self.config.risk.max_position_size)
@@ -98,33 +100,22 @@ class World:
         self.process: Process | None = None
         self.kills = self.lives = 0
         self.failure: Violation | None = None
+        self._left_unresolved = False
         self._audited_at = 0.0
-        self._struck = 0
-        self._struck_at = float("-inf")
 
     # --- invariants -----------------------------------------------------------------------------------
 
     def check(self) -> None:
         """Look at what must hold at every step. Keeps the first that does not."""
+        self.wire.look()
         self._held(lambda: self.watch.step(self.loop.time(), self))
 
     def trouble(self) -> Trouble:
         """Return what may keep the daemon from protecting its position now."""
-        process, now = self.process, self.loop.time()
-        if (struck := sum(self.api.faults.struck.values())) != self._struck:
-            self._struck, self._struck_at = struck, now
+        process = self.process
         if process is None or process.life.dead or process.task.done():
             return Trouble.PROCESS_DEAD
-        if self.exchange.status != "OPEN":
-            return Trouble.EXCHANGE_CLOSED
-        books = process.daemon.books
-        if books is None or not process.daemon._comparing.done:
-            return Trouble.STARTING
-        if books.unresolved():
-            return Trouble.OUTCOME_UNKNOWN
-        if process.transport.awaited:
-            return Trouble.REPLY_AWAITED
-        return Trouble.FAULT_STRUCK if now - self._struck_at <= STRIKE_SECONDS else Trouble.NONE
+        return self.wire.trouble()
 
     def _held(self, look: Callable[[], object]) -> None:
         if self.failure is None:
@@ -226,6 +217,7 @@ class World:
         process.task.cancel()
         await asyncio.gather(process.task, return_exceptions=True)
         await process.transport.close()
+        self._left_unresolved = self.evidence.unresolved()
         self.evidence.forget_connection()
         self._held(lambda: audit_chain_verifies(self.var / "logs"))
         leave_as_killed(process.store, self.var, self.draw)
@@ -273,12 +265,13 @@ class World:
 
     def _start(self) -> None:
         self.lives += 1
+        self.wire.began(unresolved=self._left_unresolved)
         run_id = f"sim-{self.plan.seed}-{self.lives}"
         life = Mortal()
         worker, decider, transport, clock = (
             MortalWorker(life, self._written),
             DecisionWorker(life),
-            MortalTransport(self.api, life),
+            MortalTransport(self.api, life, self.wire),
             self.clock,
         )
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
