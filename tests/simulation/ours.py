@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from gmobot.emulator.engine.exchange import Exchange
-from gmobot.emulator.engine.records import Account, Execution, Order
+from gmobot.emulator.engine.margin import default_losscut
+from gmobot.emulator.engine.records import Account, Execution, Order, Position
+
+STOP_REACH = 0.2
+"""Share of the price: a STOP further away is none."""
 
 
 class Violation(AssertionError):
@@ -19,7 +23,7 @@ class Holding:
 
     Attributes:
         lots: Of our position, without a sign.
-        covered: Of them, what our own closes would take, or a losscut price carried by their entry.
+        covered: Of them, what our own closes would take as the market stands: see :meth:`Ours.protecting`.
         opening: What our open entries may still add.
     """
 
@@ -40,6 +44,7 @@ class Ours:
 
     def __init__(self, exchange: Exchange, account: Account, symbol: str, foreign_lots: int) -> None:
         self._account = account
+        self._exchange = exchange
         self._symbol = symbol
         self._foreign_lots = foreign_lots
         self._leverage = symbol.endswith("_JPY")
@@ -68,6 +73,27 @@ class Ours:
             self.holding = self._on_leverage() if self._leverage else self._on_spot()
         return self.holding
 
+    def protecting(self, order: Order) -> int:
+        """Return how many lots a close of ours protects.
+
+        A LIMIT protects where the market is at its price or beyond; one that rests away from it never fills when it is
+        needed, so it counts only for positions whose entry carried a losscut price. A STOP counts within reach.
+        """
+        last = self._exchange.symbols[self._symbol].book.last
+        if order.execution_type == "STOP":
+            return order.open_lots if abs(order.price - last) <= last * STOP_REACH else 0
+        if order.execution_type != "LIMIT":
+            return order.open_lots
+        # Prices move without news of ours.
+        self.dirty = True
+        if order.price <= last if order.side == "SELL" else order.price >= last:
+            return order.open_lots
+        return sum(settle.held for settle in order.settles if self._carries_losscut(settle.position))
+
+    def _carries_losscut(self, position: Position) -> bool:
+        usual = default_losscut(position.side, position.ticks, self._exchange.assumptions.leverage)
+        return position.losscut != usual
+
     def includes(self, execution: Execution, forced: set[int]) -> bool:
         """Return whether a fill belongs into our books: of our order, or of anybody's that closed our position.
 
@@ -88,7 +114,7 @@ class Ours:
         if lots < 0:
             raise Violation(f"nothing foreign touched: sold {-lots} lots that are not ours")
         orders = self._orders()
-        covered = sum(order.open_lots for order in orders if order.side == "SELL")
+        covered = sum(self.protecting(order) for order in orders if order.side == "SELL")
         return Holding(lots, covered, sum(order.open_lots for order in orders if order.side == "BUY"))
 
     def _on_leverage(self) -> Holding:
@@ -99,7 +125,7 @@ class Ours:
         for order in orders:
             if any(settle.held and settle.position.position_id in self.foreign_positions for settle in order.settles):
                 raise Violation(f"nothing foreign touched: order {order.order_id} closes a position that is not ours")
-        covered = sum(order.open_lots for order in orders if order.settles)
+        covered = sum(self.protecting(order) for order in orders if order.settles)
         return Holding(sum(p.lots for p in positions), covered, sum(order.open_lots for order in orders if order.opens))
 
     def _on_news(self, *news: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
@@ -34,7 +34,7 @@ from tests.simulation.trouble import BOUNDS, Trouble
 from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.exchange import Exchange, account
-from gmobot.emulator.engine.records import Account
+from gmobot.emulator.engine.records import Account, Order
 from gmobot.emulator.market import SyntheticMarket
 from gmobot.live import emergency, schema, statements
 from gmobot.live.intents import Intent, IntentState, Latch, Purpose
@@ -213,6 +213,30 @@ def test_foreign_positions_are_not_closed_and_sides_are_not_mixed() -> None:
     exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
     with pytest.raises(Violation, match="both sides are held"):
         ours.refresh()
+
+
+@pytest.mark.parametrize(("symbol", "close"), [("BTC", Exchange.place), ("BTC_JPY", Exchange.close)])
+def test_a_limit_protects_only_while_the_market_is_there(symbol: str, close: Callable[[Exchange, Account, NewOrder], Order]) -> None:
+    exchange, customer, ours = made(symbol)
+    exchange.place(customer, NewOrder(symbol, "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    lots = ours.refresh().lots
+    close(exchange, customer, NewOrder(symbol, "SELL", "LIMIT", "FAS", Decimal("0.01"), Decimal(10_200_000)))
+    assert ours.refresh() == Holding(lots=lots, covered=0)
+    exchange.symbols[symbol].book.recentre("BUY", 10_200_000)
+    assert ours.refresh() == Holding(lots=lots, covered=lots), "looked at without any news"
+    exchange.symbols[symbol].book.recentre("BUY", 10_100_000)
+    assert ours.refresh().covered == 0
+    for position in customer.positions.values():
+        position.losscut += 1
+    assert ours.refresh().covered == (lots if symbol == "BTC_JPY" else 0), "a losscut price carried by the entry protects, too"
+
+
+@pytest.mark.parametrize(("price", "covered"), [(9_900_000, 1_000), (7_000_000, 0)])
+def test_a_stop_protects_within_reach(price: int, covered: int) -> None:  # parametrised
+    exchange, customer, ours = made("BTC")
+    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    exchange.place(customer, NewOrder("BTC", "SELL", "STOP", "FAK", Decimal("0.01"), Decimal(price)))
+    assert ours.refresh().covered == covered
 
 
 def test_foreign_orders_are_not_cancelled() -> None:

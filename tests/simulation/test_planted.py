@@ -17,11 +17,12 @@ import gmobot.live.plan
 from gmobot.live.books import Books
 from gmobot.live.gate import OrderGate
 from gmobot.live.guards import Guards
-from gmobot.live.intents import Fill, Intent, Latch
+from gmobot.live.intents import Fill, Intent, Latch, Purpose
 from gmobot.live.ledger import SymbolLedger
+from gmobot.live.plan import Place
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
-from gmobot.venue.models import CloseRequest, OrderRequest
+from gmobot.venue.models import CloseRequest, OrderRequest, Side
 
 SECONDS = 90.0
 
@@ -84,6 +85,17 @@ def test_a_stop_that_is_never_placed_while_faults_strike_that_do_not_matter(monk
     monkeypatch.setattr(gmobot.live.plan, "_protect", lambda _: None)
     doubled = Happening(kind="fault", what="event_duplicated", where="*", at=0.0, until=SECONDS, amount=1.0)
     assert re.search(r"lots lie open: none 5\.\d s$", found(plan(doubled)))
+
+
+def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = OrderGate.denial
+
+    def shy(self: OrderGate, place: Place, *args: Any, **kwargs: Any) -> str | None:
+        return "price_collar" if place.purpose is Purpose.EXIT else right(self, place, *args, **kwargs)
+
+    monkeypatch.setattr(OrderGate, "denial", shy)
+    monkeypatch.setattr(OrderGate, "collar_price", lambda _, market, side: int(market.mark() * (1.05 if side is Side.SELL else 0.95)))
+    assert re.search(r"lots lie open: none 5\.\d s$", found(plan()))
 
 
 def test_a_stop_that_is_moved_before_it_is_written_down(monkeypatch: pytest.MonkeyPatch) -> None:
