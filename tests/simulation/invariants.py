@@ -90,6 +90,12 @@ def nothing_foreign_touched(ours: Ours, order_id: int) -> None:
         raise Violation(f"nothing foreign touched: order {order_id} was cancelled or changed")
 
 
+def no_foreign_position_named(ours: Ours, position_id: int | None) -> None:
+    """Send no close that names a position that is not ours, however young."""
+    if position_id in ours.foreign_positions:
+        raise Violation(f"nothing foreign touched: a close names position {position_id}")
+
+
 def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mapping[int, Execution]) -> None:
     """Compare what is booked with what was executed: each at most once, and exactly as the exchange reports it.
 
@@ -176,8 +182,9 @@ class Watch:
         exposure_within_limits(holding, self._limit)
         self.protection.look(now, holding, state)
 
-    def order(self, new: NewOrder, *, closing: bool) -> None:
+    def order(self, new: NewOrder, *, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""
+        no_foreign_position_named(self._ours, position_id)
         priors = self._evidence.priors(new, self._instrument, closing=closing)
         no_order_without_a_prior_intent(priors, new)
         prior = no_intent_with_two_live_orders(priors, self._sent, new)

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from tests.simulation.setting import VISIBILITY_SECONDS
+
+from gmobot.clock import NS_PER_SECOND
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.margin import default_losscut
 from gmobot.emulator.engine.records import Account, Execution, Order, Position
@@ -39,6 +42,7 @@ class Ours:
         foreign_orders: Orders that a hand placed.
         foreign_positions: Positions that such an order opened.
         executions: Everything that was ever executed for the account, by number.
+        taken: What a close of ours filled on that is not ours, empty for nothing.
         dirty: Whether the exchange has told of anything since the sums were made.
     """
 
@@ -51,6 +55,7 @@ class Ours:
         self.foreign_orders: set[int] = set()
         self.foreign_positions: set[int] = set()
         self.executions: dict[int, Execution] = {}
+        self.taken = ""
         self.holding = Holding()
         self.dirty = True
         exchange.listeners.append(self._on_news)
@@ -68,6 +73,8 @@ class Ours:
         Raises:
             Violation: Something foreign is touched, or both sides are held.
         """
+        if self.taken:
+            raise Violation(f"nothing foreign touched: {self.taken}")
         if self.dirty:
             self.dirty = False
             self.holding = self._on_leverage() if self._leverage else self._on_spot()
@@ -137,8 +144,22 @@ class Ours:
     def _take_fill(self, execution: Execution) -> None:
         self.executions[execution.execution_id] = execution
         if execution.order.order_id not in self.foreign_orders:
-            return
-        if not self._leverage:
+            self._look_at_close(execution)
+        elif not self._leverage:
             self._foreign_lots += execution.lots if execution.order.side == "BUY" else -execution.lots
         elif execution.position is not None and not execution.order.settles:
             self.foreign_positions.add(execution.position.position_id)
+
+    def _look_at_close(self, execution: Execution) -> None:
+        """See whether a close of ours took a position of somebody else's that could be known when it was sent.
+
+        The documented exception: somebody opens a position on our side while a bulk close is on its way, or so short before
+        it that no question need show it yet.
+        """
+        order, position = execution.order, execution.position
+        if order.order_type == "LOSSCUT" or not order.settles or position is None or position.position_id not in self.foreign_positions:
+            return
+        known_ns = position.at_ns + int((self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS) * NS_PER_SECOND)
+        if order.at_ns > known_ns:
+            seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
+            self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"

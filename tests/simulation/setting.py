@@ -12,6 +12,8 @@ from gmobot.core.instrument import Instrument, Product
 
 KEY, SECRET = "sim-key", "sim-secret"
 FOREIGN_LOTS = 50_000
+VISIBILITY_SECONDS = 3.0
+"""The daemon's visibility delay."""
 EMA, SWING = "gmobot.strategies.ema_momentum:EmaMomentum", "tests.simulation.swing:Swing"
 PARAMS: dict[str, dict[str, int | float | bool]] = {
     EMA: {"fast": 2, "slow": 5, "rsi_period": 3, "rsi_overbought": 100.0, "atr_period": 5, "stop_atr": 1.5, "take_profit_atr": 3.0},
@@ -59,7 +61,7 @@ def configured(plan: Plan, var: Path) -> Config:
                 "max_orders_per_minute": 600,
             },
             "runtime": {"reconcile_seconds": 20, "warmup_bars": 20},
-            "venue": {"visibility_delay_seconds": 3.0, "reply_timeout_seconds": 2.5},
+            "venue": {"visibility_delay_seconds": VISIBILITY_SECONDS, "reply_timeout_seconds": 2.5},
             "paths": {"var": str(var)},
         }
     )

@@ -20,6 +20,7 @@ from tests.simulation.invariants import (
     ledger_is_what_is_booked,
     no_change_without_a_prior_intent,
     no_entry_after_halt,
+    no_foreign_position_named,
     no_intent_with_two_live_orders,
     no_order_without_a_prior_intent,
     nothing_foreign_touched,
@@ -213,6 +214,33 @@ def test_foreign_positions_are_not_closed_and_sides_are_not_mixed() -> None:
     exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
     with pytest.raises(Violation, match="both sides are held"):
         ours.refresh()
+
+
+@pytest.mark.parametrize(("age", "touched"), [(0.0, False), (3.0, False), (3.1, True)])
+def test_a_close_that_fills_on_a_foreign_position_is_found_when_that_could_be_known(age: float, touched: bool) -> None:
+    exchange, customer, ours = made("BTC_JPY")
+    ours.foreign_orders.add(exchange._order_id + 1)
+    exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.02"), None))
+    exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    assert ours.refresh() == Holding(lots=10)
+    for position in customer.positions.values():
+        position.at_ns -= int(age * NS_PER_SECOND)
+    exchange.close(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    if touched:
+        with pytest.raises(Violation, match=r"nothing foreign touched: order .* which was not ours and 3\.1 s old"):
+            ours.refresh()
+    else:
+        assert ours.refresh() == Holding(lots=10), "somebody opened in the same moment: that may happen"
+
+
+def test_a_foreign_position_is_never_named() -> None:
+    exchange, customer, ours = made("BTC_JPY")
+    ours.foreign_orders.add(exchange._order_id + 1)
+    exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    no_foreign_position_named(ours, None)
+    no_foreign_position_named(ours, 1)
+    with pytest.raises(Violation, match="nothing foreign touched: a close names position"):
+        no_foreign_position_named(ours, next(iter(customer.positions)))
 
 
 @pytest.mark.parametrize(("symbol", "close"), [("BTC", Exchange.place), ("BTC_JPY", Exchange.close)])

@@ -132,7 +132,7 @@ class World:
         return self.hands.place(account, new)
 
     def _close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
-        self._held(lambda: self.watch.order(new, closing=True))
+        self._held(lambda: self.watch.order(new, closing=True, position_id=position_id))
         return self.hands.close(account, new, position_id)
 
     def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
