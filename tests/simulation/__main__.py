@@ -15,6 +15,7 @@ import tempfile
 import time
 import traceback
 from collections import Counter
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -121,6 +122,7 @@ class Tally:
     struck: Counter[str] = field(default_factory=Counter)
     happened: Counter[str] = field(default_factory=Counter)
     open_seconds: dict[str, float] = field(default_factory=dict)
+    exit_seconds: dict[str, float] = field(default_factory=dict)
 
     def take(self, seed: int, result: Result | None, trouble: str) -> None:
         """Add a seed."""
@@ -134,22 +136,25 @@ class Tally:
         )
         self.struck.update({str(fault): times for fault, times in result.struck.items()})
         self.happened.update(happening.kind for happening in drawn(seed).happenings if happening.kind != "fault")
-        for cause, seconds in result.open_seconds.items():
-            self.open_seconds[cause] = max(seconds, self.open_seconds.get(cause, 0.0))
+        for longest, seen in ((self.open_seconds, result.open_seconds), (self.exit_seconds, result.exit_seconds)):
+            for cause, seconds in seen.items():
+                longest[cause] = max(seconds, longest.get(cause, 0.0))
 
     def lines(self) -> list[str]:
         """Return it for people."""
         struck = ", ".join(f"{fault} {times}" for fault, times in sorted(self.struck.items()))
         happened = ", ".join(f"{kind} {times}" for kind, times in sorted(self.happened.items()))
-        longest = ", ".join(
-            f"{cause} {seconds:.1f} of {BOUNDS[Trouble(cause)]:.0f} s" for cause, seconds in sorted(self.open_seconds.items())
-        )
         return [
             f"{self.orders} orders, {self.executions} executions, {self.kills} kills",
             f"{sum(self.struck.values())} faults of {len(self.struck)} kinds: {struck}",
             f"besides: {happened}",
-            f"longest without protection, by cause: {longest}",
+            f"longest without protection, by cause: {_longest(self.open_seconds)}",
+            f"longest until an exit was done, by cause: {_longest(self.exit_seconds)}",
         ]
+
+
+def _longest(by_cause: Mapping[str, float]) -> str:
+    return ", ".join(f"{cause} {seconds:.1f} of {BOUNDS[Trouble(cause)]:.0f} s" for cause, seconds in sorted(by_cause.items()))
 
 
 def _run(seeds: range, jobs: int, *, shrink: bool) -> int:

@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
-from tests.simulation.plan import Happening
+from tests.simulation.plan import QUERIES, Happening
 
+from gmobot.emulator.faults import Armed
 from gmobot.emulator.protocol.maintenance import Maintenance
 from gmobot.errors import StoreError
 
@@ -25,6 +26,7 @@ class Acts:
 
     def __init__(self, world: World) -> None:
         self._world = world
+        self._unanswered: list[Armed] = []
 
     def schedule(self) -> list[tuple[float, Callable[[], Awaitable[None]]]]:
         """Return what happens when, in order."""
@@ -47,6 +49,18 @@ class Acts:
 
     async def _end_fault(self, what: Happening) -> None:
         self._world.api.faults.disarm(what.what)
+
+    async def _questions(self, what: Happening) -> None:
+        faults = self._world.api.faults
+        for path in QUERIES if what.where == "*" else (what.where,):
+            faults.arm(what.what, where=path, times=None)
+            self._unanswered.append(faults._armed[-1])
+
+    async def _end_questions(self, what: Happening) -> None:
+        """Questions are answered again; other faults of the same kind stay armed."""
+        faults, over = self._world.api.faults, self._unanswered
+        self._unanswered = []
+        faults._armed = [armed for armed in faults._armed if all(armed is not one for one in over)]
 
     async def _kill(self, what: Happening) -> None:
         last = self._world.loop.steps + int(what.amount)

@@ -87,6 +87,13 @@ class Evidence:
         rows = self._all("SELECT name FROM latches WHERE name IN ('halt', 'pause', 'close')")
         return str(rows[0][0]) if rows else ""
 
+    def wanted(self, symbol: str) -> int | None:
+        """Return the lots that the last decision wants held, none of them while everything is to go; ``None`` before the first."""
+        if self._all("SELECT 1 FROM latches WHERE name = 'close'"):
+            return 0
+        rows = self._all("SELECT json_extract(desired, '$.target') FROM engines WHERE symbol = ?", symbol)
+        return int(rows[0][0]) if rows else None
+
     def asked(self, decision_id: int, sign: int) -> bool:
         """Return whether the bar of a decision is journaled with a desire in a direction."""
         query = (

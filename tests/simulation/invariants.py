@@ -38,6 +38,10 @@ class State(Protocol):
         """Return what may keep the daemon from protecting its position now."""
         ...
 
+    def recording(self) -> bool:
+        """Return whether what the daemon decides is in its file at once."""
+        ...
+
 
 def exposure_within_limits(holding: Holding, limit_lots: int) -> None:
     """Hold worst-case exposure within the limit: the position, and all that is open as if it filled."""
@@ -132,8 +136,8 @@ def audit_chain_verifies(logs: Path) -> None:
         raise Violation(f"the audit chain verifies: {verdict.problem}")
 
 
-class Protection:
-    """Every position older than the grace is protected, or its cause is listed and bounded.
+class Patience:
+    """How long something may last, by cause.
 
     Attributes:
         longest: Seconds of the longest stretch so far, by cause.
@@ -144,10 +148,16 @@ class Protection:
         self._looked_at = 0.0
         self.longest: dict[Trouble, float] = {}
 
-    def look(self, now: float, holding: Holding, state: State) -> None:
-        """Add up the time since the last look."""
+    def bear(self, now: float, state: State, what: str) -> None:
+        """Add up the time since the last look.
+
+        Args:
+            now: Seconds.
+            state: Tells the cause.
+            what: What must not last, empty when it is not so now.
+        """
         passed, self._looked_at = now - self._looked_at, now
-        if holding.lots <= holding.covered:
+        if not what:
             if self._seconds:
                 self._seconds = {}
             return
@@ -160,8 +170,27 @@ class Protection:
         self.longest[cause] = max(self.longest.get(cause, 0.0), seconds)
         alive = sum(seconds for known, seconds in self._seconds.items() if known not in APART and known is not Trouble.UNANSWERED)
         if seconds > BOUNDS[cause] or alive > ALIVE_SECONDS:
-            told = ", ".join(f"{known} {seconds:.1f} s" for known, seconds in self._seconds.items())
-            raise Violation(f"every position is protected: {holding.lots - holding.covered} of {holding.lots} lots lie open: {told}")
+            raise Violation(f"{what}: " + ", ".join(f"{known} {seconds:.1f} s" for known, seconds in self._seconds.items()))
+
+
+class Protection(Patience):
+    """Every position older than the grace is protected, or its cause is listed and bounded."""
+
+    def look(self, now: float, holding: Holding, state: State) -> None:
+        """Look at what lies open."""
+        open_lots = holding.lots - holding.covered
+        what = f"every position is protected: {open_lots} of {holding.lots} lots lie open" if open_lots > 0 else ""
+        self.bear(now, state, what)
+
+
+class Exits(Patience):
+    """What is to be closed gets closed: by decision, or because everything is to go."""
+
+    def look(self, now: float, held: int, wanted: int, state: State) -> None:
+        """Look at what is held beyond what is wanted; both are signed, and what is missing is nobody's hurry."""
+        kept = min(abs(held), abs(wanted)) if held * wanted > 0 else 0
+        over = abs(held) - kept
+        self.bear(now, state, f"every exit happens: {over} of {abs(held)} lots are to go" if over > 0 else "")
 
 
 class Watch:
@@ -174,13 +203,17 @@ class Watch:
         self._limit = limit_lots
         self._sent: set[int] = set()
         self._fills = 0
+        self._news = True
+        self._wanted: int | None = None
         self.protection = Protection()
+        self.exits = Exits()
 
     def step(self, now: float, state: State) -> None:
         """Look at what must hold after every step."""
         holding = self._ours.refresh()
         exposure_within_limits(holding, self._limit)
         self.protection.look(now, holding, state)
+        self.exits.look(now, *self._to_go(holding, state), state)
 
     def order(self, new: NewOrder, *, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""
@@ -204,6 +237,7 @@ class Watch:
 
     def written(self) -> None:
         """Look at the books after the daemon wrote to its database."""
+        self._news = True
         fills = self._evidence.fills()
         if fills == self._fills:
             return
@@ -213,3 +247,12 @@ class Watch:
         booked = self._evidence.booked()
         every_execution_booked_once(booked, self._ours.executions)
         ledger_is_what_is_booked(self._evidence.ledger(), booked, self._instrument)
+
+    def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
+        """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
+        if not holding.lots or not state.recording():
+            return 0, 0
+        if self._news:
+            self._news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
+        held = self._ours.signed
+        return held, held if self._wanted is None else self._wanted

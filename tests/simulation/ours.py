@@ -39,6 +39,7 @@ class Ours:
     """Tells what is ours at the exchange from what is somebody else's.
 
     Attributes:
+        symbol: What is traded.
         foreign_orders: Orders that a hand placed.
         foreign_positions: Positions that such an order opened.
         executions: Everything that was ever executed for the account, by number.
@@ -49,7 +50,7 @@ class Ours:
     def __init__(self, exchange: Exchange, account: Account, symbol: str, foreign_lots: int) -> None:
         self._account = account
         self._exchange = exchange
-        self._symbol = symbol
+        self.symbol = symbol
         self._foreign_lots = foreign_lots
         self._leverage = symbol.endswith("_JPY")
         self.foreign_orders: set[int] = set()
@@ -86,7 +87,7 @@ class Ours:
         A LIMIT protects where the market is at its price or beyond; one that rests away from it never fills when it is
         needed, so it counts only for positions whose entry carried a losscut price. A STOP counts within reach.
         """
-        last = self._exchange.symbols[self._symbol].book.last
+        last = self._exchange.symbols[self.symbol].book.last
         if order.execution_type == "STOP":
             return order.open_lots if abs(order.price - last) <= last * STOP_REACH else 0
         if order.execution_type != "LIMIT":
@@ -117,7 +118,7 @@ class Ours:
         return [order for order in self._account.open_orders.values() if order.order_id not in self.foreign_orders]
 
     def _on_spot(self) -> Holding:
-        lots = self._account.coins[self._symbol] - self._foreign_lots
+        lots = self._account.coins[self.symbol] - self._foreign_lots
         if lots < 0:
             raise Violation(f"nothing foreign touched: sold {-lots} lots that are not ours")
         orders = self._orders()

@@ -23,7 +23,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         kind: ``fault``, ``kill``, ``kill_write``, ``kill_request``, ``clock``, ``hang``, ``manual``, ``cash``, ``command``,
-            ``maintenance``, ``disk_full``, ``locked``, ``trail``.
+            ``maintenance``, ``disk_full``, ``locked``, ``trail``, ``questions``.
         at: Seconds from the start.
         until: When it ends, of what lasts.
         what: Name of the fault, of the command, of what a hand does; stage of a kill.
@@ -95,6 +95,8 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
 )
 """Every fault of the emulator that has a place and a probability, with the largest one."""
 
+NO_ANSWERS = (Fault.SERVER_ERROR_BEFORE, Fault.RATE_LIMITED, Fault.SERVER_BUSY)
+"""How questions fail for good."""
 HANDS = ("limit", "market", "cancel_ours", "close_ours", "move_ours")
 COMMANDS = ("pause", "halt", "flatten")
 DISTURBANCES = (
@@ -110,6 +112,7 @@ DISTURBANCES = (
     "disk_full",
     "locked",
     "trail",
+    "questions",
 )
 
 
@@ -121,6 +124,12 @@ def drawn(seed: int) -> Plan:
     for kind in DISTURBANCES:
         if draw.random() < 0.35:
             happenings += [_DRAWERS[kind](draw) for _ in range(draw.choice((1, 1, 2, 3)))]
+    # A STOP that is moved is asked after: that is when the missing answers hurt.
+    happenings += [
+        msgspec.structs.replace(_stretch(draw, "trail", amount=500.0), at=unanswered.at - 5.0, until=unanswered.until)
+        for unanswered in happenings
+        if unanswered.kind == "questions" and draw.random() < 0.5
+    ]
     commanded = [happening for happening in happenings if happening.kind == "command" and draw.random() < 0.3]
     # Right after a command is the worst moment to die.
     happenings += [Happening(kind="kill", at=command.at + draw.choice((0.0, 0.02)), amount=draw.randrange(5)) for command in commanded]
@@ -165,6 +174,13 @@ def _clock(draw: random.Random) -> Happening:
     return Happening(kind="clock", at=at, until=draw.choice((SECONDS, draw.uniform(at, SECONDS))), amount=seconds)
 
 
+def _questions(draw: random.Random) -> Happening:
+    """Every question of one kind fails for a while, or of all kinds, as writes go on."""
+    at = _at(draw, 120.0)
+    where = draw.choice(("*", "*", *QUERIES))
+    return Happening(kind="questions", at=at, until=at + draw.uniform(10.0, 60.0), what=draw.choice(NO_ANSWERS).value, where=where)
+
+
 _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     # The steps after the moment make every await a place to die at.
     "kill": lambda draw: Happening(kind="kill", at=_at(draw), amount=draw.randrange(40)),
@@ -179,6 +195,7 @@ _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     "disk_full": lambda draw: _stretch(draw, "disk_full"),
     "locked": lambda draw: _stretch(draw, "locked"),
     "trail": lambda draw: _stretch(draw, "trail", amount=draw.choice((-1, 1)) * draw.choice((1, 500, 5_000))),
+    "questions": _questions,
 }
 
 

@@ -173,6 +173,11 @@ class Disk:
         self.draw = draw
         self._locker: sqlite3.Connection | None = None
 
+    @property
+    def takes_nothing(self) -> bool:
+        """Whether the database cannot be written now."""
+        return self.full or self._locker is not None
+
     def connect(self, path: Path) -> sqlite3.Connection:
         """Open the database as the daemon does, without waiting for locks: time stands still meanwhile."""
         db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=0.0, factory=_OnDisk)

@@ -12,6 +12,7 @@ import pytest
 from tests.simulation.evidence import Booked, Evidence, Prior
 from tests.simulation.invariants import (
     ALIVE_SECONDS,
+    Exits,
     Protection,
     asked_for,
     audit_chain_verifies,
@@ -39,6 +40,7 @@ from gmobot.emulator.engine.records import Account, Order
 from gmobot.emulator.market import SyntheticMarket
 from gmobot.live import emergency, schema, statements
 from gmobot.live.intents import Intent, IntentState, Latch, Purpose
+from gmobot.live.records import EngineRow
 from gmobot.ops.audit import AuditLog
 from gmobot.venue.models import OrderType, Settle, Side, TimeInForce
 
@@ -335,6 +337,9 @@ class Always:
     def trouble(self) -> Trouble:
         return self._troubles[0] if len(self._troubles) == 1 else self._troubles.pop(0)
 
+    def recording(self) -> bool:
+        return True
+
 
 BARE = Holding(lots=100, covered=40)
 
@@ -365,6 +370,30 @@ def test_a_stretch_ends_with_protection_and_begins_anew_after_a_death() -> None:
     protection.look(13.0, BARE, Always(Trouble.NONE))
     with pytest.raises(Violation):
         protection.look(15.0, BARE, Always(Trouble.NONE))
+
+
+@pytest.mark.parametrize(("held", "wanted", "over"), [(100, 0, 100), (100, 60, 40), (-100, 100, 100), (-100, -40, 60)])
+def test_what_is_to_go_goes_in_time(held: int, wanted: int, over: int) -> None:  # parametrised
+    exits, calm = Exits(), Always(Trouble.NONE)
+    exits.look(4.0, held, wanted, calm)
+    exits.look(4.5, wanted, wanted, calm)
+    exits.look(9.0, held, wanted, calm)
+    with pytest.raises(Violation, match=f"every exit happens: {over} of 100 lots are to go: none"):
+        exits.look(10.0, held, wanted, calm)
+
+
+@pytest.mark.parametrize(("held", "wanted"), [(0, 100), (50, 100), (-50, -100)])
+def test_what_is_still_to_be_opened_is_nobodys_hurry(held: int, wanted: int) -> None:  # parametrised
+    Exits().look(1_000.0, held, wanted, Always(Trouble.NONE))
+
+
+def test_what_is_wanted_is_the_last_decision_until_everything_is_to_go(database: Path, evidence: Evidence) -> None:
+    assert evidence.wanted("BTC") is None
+    engine = EngineRow(symbol="BTC", program="p", bar_open_ns=1, state=b"", desired='{"target": 70}')
+    apply(database, statements.write_engine(engine))
+    assert evidence.wanted("BTC") == 70
+    apply(database, statements.set_latch(Latch.CLOSE, "test", NOW))
+    assert evidence.wanted("BTC") == 0
 
 
 def test_a_plan_names_the_symbol_of_its_product() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, drawn, read, written
+from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, drawn, read, written
 
 from gmobot.emulator.faults import Fault
 
@@ -30,6 +30,13 @@ def test_every_disturbance_is_drawn_on_both_products() -> None:
         stages = {happening.what for plan in plans for happening in plan.lasting("kill_request")}
         assert stages == {"before", "accepted", "after"}
         assert {happening.what for plan in plans for happening in plan.lasting("kill_write")} == {"before", "after"}
+
+
+def test_questions_fail_for_good_of_every_kind_in_every_way() -> None:
+    silent = [happening for plan in PLANS for happening in plan.lasting("questions")]
+    assert {happening.where for happening in silent} == {"*", *QUERIES}
+    assert {happening.what for happening in silent} == {fault.value for fault in NO_ANSWERS}
+    assert all(10.0 <= happening.until - happening.at <= 60.0 for happening in silent)
 
 
 def test_happenings_come_in_order_and_what_lasts_ends_after_it_began() -> None:

@@ -22,6 +22,7 @@ from gmobot.live.ledger import SymbolLedger
 from gmobot.live.plan import Place
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
+from gmobot.live.trader import SymbolTrader
 from gmobot.venue.models import CloseRequest, OrderRequest, Side
 
 SECONDS = 90.0
@@ -85,6 +86,25 @@ def test_a_stop_that_is_never_placed_while_faults_strike_that_do_not_matter(monk
     monkeypatch.setattr(gmobot.live.plan, "_protect", lambda _: None)
     doubled = Happening(kind="fault", what="event_duplicated", where="*", at=0.0, until=SECONDS, amount=1.0)
     assert re.search(r"lots lie open: none 5\.\d s$", found(plan(doubled)))
+
+
+def test_an_exit_that_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmobot.live.plan, "_reduce", lambda _: None)
+    assert re.search(r"every exit happens: \d+ of \d+ lots are to go: none 5\.\d s$", found(plan()))
+
+
+@pytest.mark.parametrize("where", ["*", "/v1/activeOrders"])
+def test_a_stop_that_is_not_placed_while_no_question_is_answered(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    right = SymbolTrader._act
+
+    async def asking(self: SymbolTrader) -> None:
+        if self._books.position(self.symbol):
+            await self._tracker._rest.active_orders(self.symbol)
+        await right(self)
+
+    monkeypatch.setattr(SymbolTrader, "_act", asking)
+    silent = Happening(kind="questions", what="server_busy", where=where, at=20.0, until=80.0)
+    assert re.search(r"(every exit happens|lie open).*question_failed 5\.\d s$", found(plan(silent)))
 
 
 def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:

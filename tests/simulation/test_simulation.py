@@ -51,7 +51,7 @@ def test_another_seed_writes_another_log() -> None:
 
 def test_a_log_that_differs_the_second_time_is_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
     logs = iter([b"one", b"two", b"same", b"same"])
-    monkeypatch.setattr(simulation, "play", lambda plan: Result(plan.seed, 1, 1, 0, {}, 1, {}, next(logs)))
+    monkeypatch.setattr(simulation, "play", lambda plan: Result(plan.seed, 1, 1, 0, {}, 1, {}, {}, next(logs)))
     assert simulation.one(simulation.TWICE_EVERY)[1:] == (None, "the same seed wrote another audit log\n")
     assert simulation.one(simulation.TWICE_EVERY)[2] == ""
 
@@ -60,7 +60,7 @@ def test_a_failing_seed_is_named_and_its_shortest_plan_is_kept(monkeypatch: pyte
     def broken(plan: Plan) -> Result:
         if plan.lasting("kill"):
             raise Violation("killed")
-        return Result(plan.seed, 1, 1, 0, {}, 1, {})
+        return Result(plan.seed, 1, 1, 0, {}, 1, {}, {})
 
     seed = next(seed for seed in range(1, 200) if len(drawn(seed).lasting("kill")) == 1)
     monkeypatch.setattr(simulation, "play", broken)

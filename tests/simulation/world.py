@@ -45,6 +45,8 @@ from gmobot.venue.transport import Timeouts
 LAST_LOOK_SECONDS = 20.0
 AUDIT_SECONDS = 5.0
 """The exchange audits itself so often: it adds up everything that ever happened."""
+MERGED_SECONDS = 3.0
+"""What was kept beside the database while it could not be written is in it again this long after."""
 LATE_FILL_NS = 1_000_000_000
 """What fills within the daemon's last second may come too late for it."""
 
@@ -60,6 +62,7 @@ class Result:
     struck: dict[str, int]
     steps: int
     open_seconds: dict[Trouble, float]
+    exit_seconds: dict[Trouble, float]
     audit: bytes = field(repr=False, default=b"")
 
 
@@ -101,6 +104,7 @@ class World:
         self.kills = self.lives = 0
         self.failure: Violation | None = None
         self._left_unresolved = False
+        self._unrecorded_at = float("-inf")
         self._audited_at = 0.0
 
     # --- invariants -----------------------------------------------------------------------------------
@@ -116,6 +120,12 @@ class World:
         if process is None or process.life.dead or process.task.done():
             return Trouble.PROCESS_DEAD
         return self.wire.trouble()
+
+    def recording(self) -> bool:
+        """Return whether the daemon's file takes what it decides; what it keeps elsewhere meanwhile is there again soon after."""
+        if self.disk.takes_nothing:
+            self._unrecorded_at = self.loop.time()
+        return self.loop.time() - self._unrecorded_at > MERGED_SECONDS
 
     def _held(self, look: Callable[[], object]) -> None:
         if self.failure is None:
@@ -177,6 +187,7 @@ class World:
             dict(self.api.faults.struck),
             self.loop.steps,
             dict(self.watch.protection.longest),
+            dict(self.watch.exits.longest),
             log,
         )
 
