@@ -11,6 +11,9 @@ from gmobot.core.instrument import Instrument
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.live import emergency
 
+ABORTS = frozenset({"max_drawdown_exceeded", "max_trade_loss_exceeded"})
+"""Why a guard halts."""
+
 
 class Prior(NamedTuple):
     """An intent that an order may be."""
@@ -34,8 +37,9 @@ class Booked(NamedTuple):
 class Evidence:
     """Reads what is on the disk. Nothing here asks the daemon."""
 
-    def __init__(self, database: Path) -> None:
+    def __init__(self, database: Path, *, close_on_abort: bool = False) -> None:
         self.database = database
+        self._close_on_abort = close_on_abort
         self._db: sqlite3.Connection | None = None
 
     def forget_connection(self) -> None:
@@ -87,9 +91,18 @@ class Evidence:
         rows = self._all("SELECT name FROM latches WHERE name IN ('halt', 'pause', 'close')")
         return str(rows[0][0]) if rows else ""
 
+    def latches(self) -> dict[str, str]:
+        """Return what is latched, and why."""
+        return dict(self._all("SELECT name, reason FROM latches"))
+
     def wanted(self, symbol: str) -> int | None:
-        """Return the lots that the last decision wants held, none of them while everything is to go; ``None`` before the first."""
-        if self._all("SELECT 1 FROM latches WHERE name = 'close'"):
+        """Return the lots that the last decision wants held, ``None`` before the first.
+
+        None of them while everything is to go: by command, or because a guard has aborted and an abort closes. The halt alone says
+        that, whether or not the close was latched with it.
+        """
+        latched = self.latches()
+        if "close" in latched or (self._close_on_abort and latched.get("halt") in ABORTS):
             return 0
         rows = self._all("SELECT json_extract(desired, '$.target') FROM engines WHERE symbol = ?", symbol)
         return int(rows[0][0]) if rows else None

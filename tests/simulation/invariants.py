@@ -13,7 +13,7 @@ When each is looked at, and why that is as good as after every step:
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
@@ -22,13 +22,17 @@ from tests.simulation.evidence import Booked, Evidence, Prior
 from tests.simulation.ours import Holding, Ours, Violation
 from tests.simulation.trouble import APART, BOUNDS, Trouble
 
-from gmobot.core.instrument import Instrument
+from gmobot.core.instrument import UYEN_PER_YEN, Instrument, to_uyen
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.records import Execution
 from gmobot.ops.audit_read import verify
 
 ALIVE_SECONDS = 60.0
 """Longest in all, while a daemon lives, the exchange is open and answers."""
+
+
+LOSS_ROUNDING_JPY = Decimal(2)
+"""What rounding may make of one trade's loss."""
 
 
 class State(Protocol):
@@ -193,13 +197,47 @@ class Exits(Patience):
         self.bear(now, state, f"every exit happens: {over} of {abs(held)} lots are to go" if over > 0 else "")
 
 
+class TradeLosses(Patience):
+    """A trade that lost more than it may is followed by a halt, as the exchange's executions tell of it.
+
+    The open position's loss, drawdown and the day's loss are the daemon's to value; this one is plain sums.
+    """
+
+    def __init__(self, instrument: Instrument, limit_jpy: Decimal) -> None:
+        super().__init__()
+        self._instrument = instrument
+        self._limit = to_uyen(limit_jpy + LOSS_ROUNDING_JPY) if limit_jpy else 0
+        self._seen = self._lots = self._cash = 0
+        self._beyond = 0
+
+    def take(self, fills: Sequence[Execution]) -> None:
+        """Add up what is new of our fills."""
+        for fill in fills[self._seen :]:
+            signed = fill.lots * fill.sign
+            self._lots += signed
+            self._cash -= self._instrument.notional_uyen(fill.ticks, signed) + fill.fee_uyen
+            if self._lots == 0:
+                self._beyond = max(self._beyond, -self._cash) if -self._cash > self._limit else self._beyond
+                self._cash = 0
+        self._seen = len(fills)
+
+    def look(self, now: float, latched: Callable[[], Container[str]], state: State) -> None:
+        """Look whether a halt has followed."""
+        if not self._limit:
+            return
+        if self._beyond and "halt" in latched():
+            self._beyond = 0
+        self.bear(now, state, f"a guard halts: a trade has lost {self._beyond // UYEN_PER_YEN} yen" if self._beyond else "")
+
+
 class Watch:
     """Looks at each invariant when it can have changed."""
 
-    def __init__(self, ours: Ours, instrument: Instrument, evidence: Evidence, *, limit_lots: int) -> None:
+    def __init__(self, ours: Ours, instrument: Instrument, evidence: Evidence, losses: TradeLosses, *, limit_lots: int) -> None:
         self._ours = ours
         self._instrument = instrument
         self._evidence = evidence
+        self._losses = losses
         self._limit = limit_lots
         self._sent: set[int] = set()
         self._fills = 0
@@ -214,6 +252,8 @@ class Watch:
         exposure_within_limits(holding, self._limit)
         self.protection.look(now, holding, state)
         self.exits.look(now, *self._to_go(holding, state), state)
+        self._losses.take(self._ours.fills)
+        self._losses.look(now, self._evidence.latches, state)
 
     def order(self, new: NewOrder, *, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""

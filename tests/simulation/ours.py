@@ -43,6 +43,7 @@ class Ours:
         foreign_orders: Orders that a hand placed.
         foreign_positions: Positions that such an order opened.
         executions: Everything that was ever executed for the account, by number.
+        fills: Those of them that belong into our books, in order.
         taken: What a close of ours filled on that is not ours, empty for nothing.
         dirty: Whether the exchange has told of anything since the sums were made.
     """
@@ -56,6 +57,7 @@ class Ours:
         self.foreign_orders: set[int] = set()
         self.foreign_positions: set[int] = set()
         self.executions: dict[int, Execution] = {}
+        self.fills: list[Execution] = []
         self.taken = ""
         self.holding = Holding()
         self.dirty = True
@@ -144,6 +146,8 @@ class Ours:
 
     def _take_fill(self, execution: Execution) -> None:
         self.executions[execution.execution_id] = execution
+        if self.includes(execution, set()):
+            self.fills.append(execution)
         if execution.order.order_id not in self.foreign_orders:
             self._look_at_close(execution)
         elif not self._leverage:

@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         entry: The instrument's entry section.
         happenings: In order of time.
         seconds: How long they go on.
+        risk: What differs in the risk section: guards that are on, and what an abort does.
     """
 
     seed: int
@@ -55,6 +56,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     entry: dict[str, str | int | float | bool]
     happenings: tuple[Happening, ...]
     seconds: float = SECONDS
+    risk: dict[str, str | bool] = {}
 
     @property
     def symbol(self) -> str:
@@ -133,11 +135,16 @@ def drawn(seed: int) -> Plan:
     commanded = [happening for happening in happenings if happening.kind == "command" and draw.random() < 0.3]
     # Right after a command is the worst moment to die.
     happenings += [Happening(kind="kill", at=command.at + draw.choice((0.0, 0.02)), amount=draw.randrange(5)) for command in commanded]
+    assumptions, entry, risk = _assumptions(draw), _entry(draw), _risk(draw)
+    if risk:
+        # Who is halted by a guard for the rest of the seed shows little.
+        happenings += [Happening(kind="command", at=at, until=at, what="resume") for at in (_at(draw) for _ in range(4))]
     return Plan(
         seed=seed,
         product=product,
-        assumptions=_assumptions(draw),
-        entry=_entry(draw),
+        assumptions=assumptions,
+        entry=entry,
+        risk=risk,
         happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
     )
 
@@ -234,6 +241,18 @@ def _entry(draw: random.Random) -> dict[str, str | int | float | bool]:
     if draw.random() < 0.3:
         found["distinguish"] = True
     return found
+
+
+def _risk(draw: random.Random) -> dict[str, str | bool]:
+    """Draw guards tight enough to be met within minutes: a trade here wins or loses a few hundred yen of ten million."""
+    if draw.random() < 0.7:
+        return {}
+    return {
+        "max_drawdown": draw.choice(("0", "0.0002", "0.001")),
+        "daily_loss_limit": draw.choice(("0", "0", "3000")),
+        "max_trade_loss": draw.choice(("0", "250", "600")),
+        "close_on_abort": draw.random() < 0.7,
+    }
 
 
 def written(plan: Plan) -> str:

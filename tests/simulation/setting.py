@@ -59,7 +59,8 @@ def configured(plan: Plan, var: Path) -> Config:
                 "max_trade_loss": 0,
                 "max_position_size": "0.01",
                 "max_orders_per_minute": 600,
-            },
+            }
+            | plan.risk,
             "runtime": {"reconcile_seconds": 20, "warmup_bars": 20},
             "venue": {"visibility_delay_seconds": VISIBILITY_SECONDS, "reply_timeout_seconds": 2.5},
             "paths": {"var": str(var)},

@@ -14,6 +14,7 @@ from tests.simulation.invariants import (
     ALIVE_SECONDS,
     Exits,
     Protection,
+    TradeLosses,
     asked_for,
     audit_chain_verifies,
     every_execution_booked_once,
@@ -370,6 +371,32 @@ def test_a_stretch_ends_with_protection_and_begins_anew_after_a_death() -> None:
     protection.look(13.0, BARE, Always(Trouble.NONE))
     with pytest.raises(Violation):
         protection.look(15.0, BARE, Always(Trouble.NONE))
+
+
+def test_a_trade_that_lost_too_much_is_followed_by_a_halt() -> None:
+    exchange, customer, ours = made("BTC")
+    losses, calm = TradeLosses(BTC, Decimal(100)), Always(Trouble.NONE)
+    for side, price in (("BUY", 10_000_000), ("SELL", 9_900_000)):
+        exchange.symbols["BTC"].book.recentre(side, price)
+        exchange.place(customer, NewOrder("BTC", side, "MARKET", "FAK", Decimal("0.01"), None))
+        losses.take(ours.fills)
+        losses.look(0.0, dict, calm)
+    losses.look(5.0, dict, calm)
+    with pytest.raises(Violation, match=r"a guard halts: a trade has lost 1\d\d\d yen: none 5\.1 s"):
+        losses.look(5.1, dict, calm)
+    losses.look(5.2, lambda: {"halt": "max_trade_loss_exceeded"}, calm)
+    losses.look(100.0, dict, calm)
+
+
+def test_what_an_abort_closes_is_to_go_even_if_only_the_halt_was_latched(database: Path) -> None:
+    engine = EngineRow(symbol="BTC", program="p", bar_open_ns=1, state=b"", desired='{"target": 70}')
+    apply(database, statements.write_engine(engine), statements.set_latch(Latch.HALT, "max_drawdown_exceeded", NOW))
+    wanted = []
+    for closes in (False, True):
+        found = Evidence(database, close_on_abort=closes)
+        wanted.append(found.wanted("BTC"))
+        found.forget_connection()
+    assert wanted == [70, 0]
 
 
 @pytest.mark.parametrize(("held", "wanted", "over"), [(100, 0, 100), (100, 60, 40), (-100, 100, 100), (-100, -40, 60)])

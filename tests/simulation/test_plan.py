@@ -26,7 +26,7 @@ def test_every_disturbance_is_drawn_on_both_products() -> None:
         plans = [plan for plan in PLANS if plan.product == product]
         assert {happening.kind for plan in plans for happening in plan.happenings} == {*DISTURBANCES, "fault"}
         assert {happening.what for plan in plans for happening in plan.lasting("manual")} == set(HANDS)
-        assert {happening.what for plan in plans for happening in plan.lasting("command")} == set(COMMANDS)
+        assert {happening.what for plan in plans for happening in plan.lasting("command")} == {*COMMANDS, "resume"}
         stages = {happening.what for plan in plans for happening in plan.lasting("kill_request")}
         assert stages == {"before", "accepted", "after"}
         assert {happening.what for plan in plans for happening in plan.lasting("kill_write")} == {"before", "after"}

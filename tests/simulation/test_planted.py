@@ -28,13 +28,16 @@ from gmobot.venue.models import CloseRequest, OrderRequest, Side
 SECONDS = 90.0
 
 
-def plan(*happenings: Happening, seed: int = 4, product: str = "spot", seconds: float = SECONDS) -> Plan:
+def plan(
+    *happenings: Happening, seed: int = 4, product: str = "spot", seconds: float = SECONDS, risk: dict[str, str | bool] | None = None
+) -> Plan:
     """Return a short plan."""
-    return Plan(seed=seed, product=product, assumptions={}, entry={}, happenings=happenings, seconds=seconds)
+    return Plan(seed=seed, product=product, assumptions={}, entry={}, happenings=happenings, seconds=seconds, risk=risk or {})
 
 
 PAUSE = Happening(kind="command", what="pause", at=30.0, until=SECONDS)
 HALT = Happening(kind="command", what="halt", at=30.0, until=148.0)
+TIGHT: dict[str, str | bool] = {"max_trade_loss": "50", "close_on_abort": True}
 KILL = Happening(kind="kill", at=40.0, amount=3)
 
 
@@ -105,6 +108,24 @@ def test_a_stop_that_is_not_placed_while_no_question_is_answered(monkeypatch: py
     monkeypatch.setattr(SymbolTrader, "_act", asking)
     silent = Happening(kind="questions", what="server_busy", where=where, at=20.0, until=80.0)
     assert re.search(r"(every exit happens|lie open).*question_failed 5\.\d s$", found(plan(silent)))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_guard_that_aborts_breaks_nothing(product: str) -> None:
+    assert play(plan(risk=TIGHT, product=product)).orders > 0
+
+
+def test_a_loss_that_no_guard_sees(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def blind(*_: object) -> None:
+        return
+
+    monkeypatch.setattr(Guards, "assess", blind)
+    assert "a guard halts: a trade has lost" in found(plan(risk=TIGHT))
+
+
+def test_a_close_of_everything_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Guards, "closing", False)
+    assert "every exit happens" in found(plan(Happening(kind="command", what="flatten", at=30.0, until=SECONDS)))
 
 
 def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,7 @@ from tests.simulation.end import check_end
 from tests.simulation.evidence import Evidence
 from tests.simulation.folder import Folder
 from tests.simulation.hands import Hands
-from tests.simulation.invariants import Watch, audit_chain_verifies
+from tests.simulation.invariants import TradeLosses, Watch, audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
 from tests.simulation.ours import Ours, Violation
 from tests.simulation.plan import QUIET_SECONDS, Plan
@@ -94,8 +94,9 @@ class World:
         self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
         self.hands = Hands(self.exchange, self.account, self.symbol, self.ours, random.Random(f"hands:{plan.seed}"))
         limit = instrument.lots(self.config.risk.max_position_size)
-        self.evidence = Evidence(self.var / "state" / "gmobot.db")
-        self.watch = Watch(self.ours, instrument, self.evidence, limit_lots=limit)
+        self.evidence = Evidence(self.var / "state" / "gmobot.db", close_on_abort=self.config.risk.close_on_abort)
+        losses = TradeLosses(instrument, self.config.risk.max_trade_loss)
+        self.watch = Watch(self.ours, instrument, self.evidence, losses, limit_lots=limit)
         self.exchange.place = self._place  # type: ignore[method-assign]
         self.exchange.close = self._close  # type: ignore[method-assign]
         self.exchange.change = self._change  # type: ignore[method-assign]
