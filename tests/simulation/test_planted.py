@@ -125,7 +125,9 @@ def test_a_loss_that_no_guard_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_close_of_everything_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Guards, "closing", False)
-    assert "every exit happens" in found(plan(Happening(kind="command", what="flatten", at=30.0, until=SECONDS)))
+    flatten = Happening(kind="command", what="flatten", at=30.0, until=SECONDS)
+    # The strategy must not close by itself what the command is about.
+    assert "every exit happens" in found(plan(Happening(kind="hang", at=29.0), flatten))
 
 
 def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:
