@@ -62,6 +62,24 @@ class Acts:
         self._unanswered = []
         faults._armed = [armed for armed in faults._armed if all(armed is not one for one in over)]
 
+    async def _watch(self, what: Happening) -> None:
+        """It is started anew under a configuration with which it may not send."""
+        world = self._world
+        world.acknowledging = False
+        if what.what == "switched_off":
+            config = world.config.model_copy(update={"execute_orders": False})
+        else:
+            fewer = world.config.risk.model_copy(update={"max_orders_per_minute": world.config.risk.max_orders_per_minute - 1})
+            config = world.config.model_copy(update={"risk": fewer})
+        await world.restart(config, cleanly=not what.amount)
+
+    async def _end_watch(self, what: Happening) -> None:
+        """It may send again: orders are switched on, which takes a start, and somebody acknowledges what is to be acknowledged."""
+        world = self._world
+        world.acknowledging = True
+        if not world.config.execute_orders:
+            await world.restart(world.config.model_copy(update={"execute_orders": True}), cleanly=not what.amount)
+
     async def _kill(self, what: Happening) -> None:
         last = self._world.loop.steps + int(what.amount)
         while self._world.loop.steps < last and self._world.failure is None:
@@ -124,6 +142,7 @@ class Acts:
             return
         try:
             if name == "resume":
+                self._world.acknowledged = self._world.config.hash()
                 await commands.resume("simulation", acknowledge=True)
             else:
                 await getattr(commands, name)("simulation")

@@ -24,7 +24,7 @@ from tests.simulation.trouble import APART, BOUNDS, Trouble
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, to_uyen
 from gmobot.emulator.engine.checks import NewOrder
-from gmobot.emulator.engine.records import Execution
+from gmobot.emulator.engine.records import Execution, Order
 from gmobot.ops.audit_read import verify
 
 ALIVE_SECONDS = 60.0
@@ -96,6 +96,18 @@ def nothing_foreign_touched(ours: Ours, order_id: int) -> None:
     """Cancel and change no order that is not ours."""
     if order_id in ours.foreign_orders:
         raise Violation(f"nothing foreign touched: order {order_id} was cancelled or changed")
+
+
+def nothing_sent_without_leave(sends: bool, what: object) -> None:  # it is what is judged
+    """Send no order and change none while orders may not be sent."""
+    if not sends:
+        raise Violation(f"nothing leaves while it may not send: {what}")
+
+
+def no_protection_taken_without_leave(sends: bool, order: Order | None) -> None:  # it is what is judged
+    """Take no close away while nothing could be put in its place; an entry may go."""
+    if not sends and order is not None and not (order.opens if order.leverage else order.side == "BUY"):
+        raise Violation(f"nothing leaves while it may not send: order {order.order_id}, which closes, was cancelled")
 
 
 def no_foreign_position_named(ours: Ours, position_id: int | None) -> None:
@@ -225,9 +237,10 @@ class TradeLosses(Patience):
         """Look whether a halt has followed."""
         if not self._limit:
             return
-        if self._beyond and "halt" in latched():
-            self._beyond = 0
-        self.bear(now, state, f"a guard halts: a trade has lost {self._beyond // UYEN_PER_YEN} yen" if self._beyond else "")
+        due = self._beyond > 0 and state.recording()
+        if due and "halt" in latched():
+            self._beyond, due = 0, False
+        self.bear(now, state, f"a guard halts: a trade has lost {self._beyond // UYEN_PER_YEN} yen" if due else "")
 
 
 class Watch:
@@ -255,8 +268,9 @@ class Watch:
         self._losses.take(self._ours.fills)
         self._losses.look(now, self._evidence.latches, state)
 
-    def order(self, new: NewOrder, *, closing: bool, position_id: int | None = None) -> None:
+    def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""
+        nothing_sent_without_leave(sends, new)
         no_foreign_position_named(self._ours, position_id)
         priors = self._evidence.priors(new, self._instrument, closing=closing)
         no_order_without_a_prior_intent(priors, new)
@@ -266,14 +280,16 @@ class Watch:
             no_entry_after_halt(self._evidence, prior)
             asked_for(self._evidence, prior, new)
 
-    def change(self, order_id: int, price: Decimal) -> None:
+    def change(self, order_id: int, price: Decimal, *, sends: bool) -> None:
         """Look at a change that reaches the exchange."""
+        nothing_sent_without_leave(sends, f"order {order_id} was changed")
         nothing_foreign_touched(self._ours, order_id)
         no_change_without_a_prior_intent(self._evidence, order_id, self._instrument.ticks(price))
 
-    def cancel(self, order_id: int) -> None:
+    def cancel(self, order_id: int, order: Order | None, *, sends: bool) -> None:
         """Look at a cancel that reaches the exchange."""
         nothing_foreign_touched(self._ours, order_id)
+        no_protection_taken_without_leave(sends, order)
 
     def written(self) -> None:
         """Look at the books after the daemon wrote to its database."""

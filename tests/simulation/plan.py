@@ -23,7 +23,8 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
     Attributes:
         kind: ``fault``, ``kill``, ``kill_write``, ``kill_request``, ``clock``, ``hang``, ``manual``, ``cash``, ``command``,
-            ``maintenance``, ``disk_full``, ``locked``, ``trail``, ``questions``.
+            ``maintenance``, ``disk_full``, ``locked``, ``trail``, ``questions``,
+            ``watch``.
         at: Seconds from the start.
         until: When it ends, of what lasts.
         what: Name of the fault, of the command, of what a hand does; stage of a kill.
@@ -48,6 +49,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         happenings: In order of time.
         seconds: How long they go on.
         risk: What differs in the risk section: guards that are on, and what an abort does.
+        environment: ``production``: nothing is sent before an operator has acknowledged the configuration.
     """
 
     seed: int
@@ -57,6 +59,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     happenings: tuple[Happening, ...]
     seconds: float = SECONDS
     risk: dict[str, str | bool] = {}
+    environment: str = "emulator"
 
     @property
     def symbol(self) -> str:
@@ -115,6 +118,7 @@ DISTURBANCES = (
     "locked",
     "trail",
     "questions",
+    "watch",
 )
 
 
@@ -139,12 +143,14 @@ def drawn(seed: int) -> Plan:
     if risk:
         # Who is halted by a guard for the rest of the seed shows little.
         happenings += [Happening(kind="command", at=at, until=at, what="resume") for at in (_at(draw) for _ in range(4))]
+    watched = any(happening.kind == "watch" for happening in happenings)
     return Plan(
         seed=seed,
         product=product,
         assumptions=assumptions,
         entry=entry,
         risk=risk,
+        environment=draw.choice(("emulator", "production")) if watched else "emulator",
         happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
     )
 
@@ -188,6 +194,13 @@ def _questions(draw: random.Random) -> Happening:
     return Happening(kind="questions", at=at, until=at + draw.uniform(10.0, 60.0), what=draw.choice(NO_ANSWERS).value, where=where)
 
 
+def _watch(draw: random.Random) -> Happening:
+    """The daemon is started anew and may not send: orders are switched off, or the changed configuration is not acknowledged."""
+    at = _at(draw, 120.0)
+    how, dies = draw.choice(("switched_off", "changed")), draw.choice((0.0, 1.0))
+    return Happening(kind="watch", at=at, until=at + draw.uniform(10.0, 60.0), what=how, amount=dies)
+
+
 _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     # The steps after the moment make every await a place to die at.
     "kill": lambda draw: Happening(kind="kill", at=_at(draw), amount=draw.randrange(40)),
@@ -203,6 +216,7 @@ _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     "locked": lambda draw: _stretch(draw, "locked"),
     "trail": lambda draw: _stretch(draw, "trail", amount=draw.choice((-1, 1)) * draw.choice((1, 500, 5_000))),
     "questions": _questions,
+    "watch": _watch,
 }
 
 

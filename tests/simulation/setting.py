@@ -41,7 +41,7 @@ def configured(plan: Plan, var: Path) -> Config:
         {
             "mode": "live",
             "execute_orders": True,
-            "environment": "emulator",
+            "environment": plan.environment,
             "instruments": [
                 {
                     "symbol": plan.symbol,

@@ -25,8 +25,10 @@ from tests.simulation.invariants import (
     no_foreign_position_named,
     no_intent_with_two_live_orders,
     no_order_without_a_prior_intent,
+    no_protection_taken_without_leave,
     nothing_foreign_touched,
     nothing_raising_while_unknown,
+    nothing_sent_without_leave,
 )
 from tests.simulation.loop import EPOCH_NS
 from tests.simulation.ours import Holding, Ours, Violation
@@ -234,6 +236,29 @@ def test_a_close_that_fills_on_a_foreign_position_is_found_when_that_could_be_kn
             ours.refresh()
     else:
         assert ours.refresh() == Holding(lots=10), "somebody opened in the same moment: that may happen"
+
+
+def test_nothing_leaves_while_it_may_not_send_but_an_entry_may_be_taken_back() -> None:
+    nothing_sent_without_leave(True, BUY)
+    with pytest.raises(Violation, match="nothing leaves while it may not send"):
+        nothing_sent_without_leave(False, BUY)
+    exchange, customer, _ = made("BTC")
+    entry = exchange.place(customer, NewOrder("BTC", "BUY", "LIMIT", "FAS", Decimal("0.01"), Decimal(9_900_000)))
+    stop = exchange.place(customer, NewOrder("BTC", "SELL", "STOP", "FAK", Decimal("0.01"), Decimal(9_900_000)))
+    for sends, order in ((True, stop), (False, entry), (False, None)):
+        no_protection_taken_without_leave(sends, order)
+    with pytest.raises(Violation, match="which closes, was cancelled"):
+        no_protection_taken_without_leave(False, stop)
+
+
+def test_on_leverage_a_short_entry_may_be_taken_back_and_a_close_may_not() -> None:
+    exchange, customer, _ = made("BTC_JPY")
+    exchange.place(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    entry = exchange.place(customer, NewOrder("BTC_JPY", "SELL", "LIMIT", "FAS", Decimal("0.01"), Decimal(10_100_000)))
+    close = exchange.close(customer, NewOrder("BTC_JPY", "BUY", "STOP", "FAK", Decimal("0.01"), Decimal(10_100_000)))
+    no_protection_taken_without_leave(False, entry)
+    with pytest.raises(Violation, match="which closes, was cancelled"):
+        no_protection_taken_without_leave(False, close)
 
 
 def test_a_foreign_position_is_never_named() -> None:

@@ -39,6 +39,11 @@ def test_questions_fail_for_good_of_every_kind_in_every_way() -> None:
     assert all(10.0 <= happening.until - happening.at <= 60.0 for happening in silent)
 
 
+def test_the_daemon_is_started_anew_with_and_without_leave_to_send() -> None:
+    ways = {(plan.environment, watch.what) for plan in PLANS for watch in plan.lasting("watch")}
+    assert ways == {(environment, how) for environment in ("emulator", "production") for how in ("switched_off", "changed")}
+
+
 def test_happenings_come_in_order_and_what_lasts_ends_after_it_began() -> None:
     for plan in PLANS:
         assert list(plan.happenings) == sorted(plan.happenings, key=lambda happening: happening.at)

@@ -14,7 +14,9 @@ from tests.simulation.plan import Happening, Plan
 from tests.simulation.shrink import shrunk
 
 import gmobot.live.plan
+import gmobot.live.trader
 from gmobot.live.books import Books
+from gmobot.live.daemon import Daemon
 from gmobot.live.gate import OrderGate
 from gmobot.live.guards import Guards
 from gmobot.live.intents import Fill, Intent, Latch, Purpose
@@ -128,6 +130,29 @@ def test_a_close_of_everything_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch
     flatten = Happening(kind="command", what="flatten", at=30.0, until=SECONDS)
     # The strategy must not close by itself what the command is about.
     assert "every exit happens" in found(plan(Happening(kind="hang", at=29.0), flatten))
+
+
+OFF = Happening(kind="watch", what="switched_off", at=30.0, until=60.0, amount=1.0)
+CHANGED = msgspec.structs.replace(OFF, what="changed", amount=0.0)
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+@pytest.mark.parametrize("unarmed", [OFF, CHANGED])
+def test_a_daemon_that_may_not_send_for_a_while_breaks_nothing(product: str, unarmed: Happening) -> None:
+    played = msgspec.structs.replace(plan(unarmed, product=product), environment="production")
+    assert play(played).orders > 5
+
+
+@pytest.mark.parametrize("unarmed", [OFF, CHANGED])
+def test_a_daemon_that_sends_without_leave(monkeypatch: pytest.MonkeyPatch, unarmed: Happening) -> None:
+    monkeypatch.setattr(Daemon, "_watch_reason", lambda _: None)
+    assert "nothing leaves while it may not send" in found(msgspec.structs.replace(plan(unarmed), environment="production"))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_stop_that_is_taken_away_for_an_exit_that_may_not_leave(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    monkeypatch.setattr(gmobot.live.trader, "_guards_nothing", lambda *_: True)
+    assert "which closes, was cancelled" in found(plan(OFF, product=product))
 
 
 def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:

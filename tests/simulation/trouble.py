@@ -26,6 +26,8 @@ class Trouble(StrEnum):
 
     PROCESS_DEAD = "process_dead"
     EXCHANGE_CLOSED = "exchange_closed"
+    NOT_SENDING = "not_sending"
+    """Nobody has allowed the daemon to send orders: what lies open is not its to protect."""
     REOPENED = "reopened"
     """The exchange has opened: the daemon has to ask for that."""
     STARTING = "starting"
@@ -51,6 +53,7 @@ class Trouble(StrEnum):
 BOUNDS: Mapping[Trouble, float] = {
     Trouble.PROCESS_DEAD: 10.0,  # it is started again after up to eight
     Trouble.EXCHANGE_CLOSED: 330.0,  # three maintenances on end
+    Trouble.NOT_SENDING: 130.0,  # two stretches on end
     Trouble.REOPENED: 10.0,
     Trouble.STARTING: 30.0,
     Trouble.UNANSWERED: 75.0,  # the longest stretch without answers, and both delays
@@ -63,7 +66,7 @@ BOUNDS: Mapping[Trouble, float] = {
     Trouble.NONE: 5.0,
 }
 """Longest that a stretch without protection may have lasted for each cause, in seconds."""
-APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED})
+APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED, Trouble.NOT_SENDING})
 """Nobody can do anything meanwhile: what was before begins anew afterwards."""
 
 _SLOW_SECONDS = 0.5

@@ -24,6 +24,7 @@ from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, 
 from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
 from tests.simulation.trouble import Trouble, Wire
 
+from gmobot.config import Config, Environment
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
 from gmobot.emulator.engine.records import Account, Execution, Order
@@ -104,6 +105,8 @@ class World:
         self.process: Process | None = None
         self.kills = self.lives = 0
         self.failure: Violation | None = None
+        self.acknowledging = True
+        self.acknowledged = ""
         self._left_unresolved = False
         self._unrecorded_at = float("-inf")
         self._audited_at = 0.0
@@ -120,10 +123,25 @@ class World:
         process = self.process
         if process is None or process.life.dead or process.task.done():
             return Trouble.PROCESS_DEAD
+        if not self._armed():
+            return Trouble.NOT_SENDING
         return self.wire.trouble()
 
+    def _armed(self) -> bool:
+        """Return whether the daemon may send orders, as its configuration and its file have it."""
+        config = self.config
+        if not config.execute_orders:
+            return False
+        return config.environment is not Environment.PRODUCTION or self.evidence.latches().get("armed") == config.hash()
+
+    def _sends(self) -> bool:
+        """Return whether orders may leave: an acknowledgement counts from when it is given, whenever the file has it."""
+        return self._armed() or (self.config.execute_orders and self.acknowledged == self.config.hash())
+
     def recording(self) -> bool:
-        """Return whether the daemon's file takes what it decides; what it keeps elsewhere meanwhile is there again soon after."""
+        """Return whether the file of a living daemon takes what it decides; what it keeps elsewhere is there again soon after."""
+        if self.process is None or self.process.life.dead:
+            return False
         if self.disk.takes_nothing:
             self._unrecorded_at = self.loop.time()
         return self.loop.time() - self._unrecorded_at > MERGED_SECONDS
@@ -139,19 +157,19 @@ class World:
         self._held(self.watch.written)
 
     def _place(self, account: Account, new: NewOrder) -> Order:
-        self._held(lambda: self.watch.order(new, closing=False))
+        self._held(lambda: self.watch.order(new, sends=self._sends(), closing=False))
         return self.hands.place(account, new)
 
     def _close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
-        self._held(lambda: self.watch.order(new, closing=True, position_id=position_id))
+        self._held(lambda: self.watch.order(new, sends=self._sends(), closing=True, position_id=position_id))
         return self.hands.close(account, new, position_id)
 
     def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
-        self._held(lambda: self.watch.change(order_id, price))
+        self._held(lambda: self.watch.change(order_id, price, sends=self._sends()))
         self.hands.change(account, order_id, price, losscut)
 
     def _cancel(self, account: Account, order_id: int) -> None:
-        self._held(lambda: self.watch.cancel(order_id))
+        self._held(lambda: self.watch.cancel(order_id, account.orders.get(order_id), sends=self._sends()))
         self.hands.cancel(account, order_id)
 
     # --- the seed -------------------------------------------------------------------------------------
@@ -216,6 +234,36 @@ class World:
                 self._audited_at = self.loop.time()
                 self.exchange.check()
             await self.bury()
+            if self.acknowledging and self.config.environment is Environment.PRODUCTION:
+                await self._acknowledge()
+
+    async def _acknowledge(self) -> None:
+        """The operator reads what the daemon waits for, and allows it."""
+        process = self.process
+        if process is not None and process.daemon.commands is not None and self.config.execute_orders and not self._armed():
+            await Acts(self).command("resume")
+
+    async def restart(self, config: Config, *, cleanly: bool) -> None:
+        """Start the daemon anew under another configuration, after it has ended or died."""
+        await self.bury()
+        self.config = config
+        process = self.process
+        if process is None:
+            return
+        if not cleanly or self.disk.takes_nothing:
+            process.life.die()
+            await self.bury()
+            return
+        process.daemon.stop()
+        await asyncio.wait({process.task})
+        if process.life.dead:
+            await self.bury()
+            return
+        process.task.result()
+        await process.transport.close()
+        self.evidence.forget_connection()
+        self.process = None
+        self._start()
 
     async def bury(self) -> None:
         """A process that has died is buried, and after a while another one is started; one that ended by itself is a fault."""
