@@ -10,6 +10,7 @@ from tests.simulation.evidence import ABORTS, Evidence
 from tests.simulation.invariants import audit_chain_verifies, every_execution_booked_once
 from tests.simulation.ours import Ours, Violation
 
+from gmobot.clock import trading_day
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.records import Account, Order
 
@@ -33,7 +34,7 @@ def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path) -> No
     executed = {number for number, execution in ours.executions.items() if ours.includes(execution, forced)}
     problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
-        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours)
+        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours) + _days(db, exchange.clock.now_ns())
     if problems:
         raise Violation("; ".join(problems))
     audit_chain_verifies(var / "logs")
@@ -83,3 +84,17 @@ def _money(db: sqlite3.Connection, exchange: Exchange, account: Account, ours: O
     if difference := base[0] + yen - account.jpy_uyen:
         problems.append(f"our ledger = the exchange's, to the unit: cash differs by {difference} uyen")
     return problems
+
+
+def _days(db: sqlite3.Connection, now_ns: int) -> list[str]:
+    """Look whether the account's day is today, and whether each day that ended left its totals behind."""
+    today = trading_day(now_ns)
+    row = db.execute("SELECT value FROM account WHERE key = 'day'").fetchone()
+    began_ns = db.execute("SELECT MIN(at_ns) FROM journal").fetchone()[0]
+    ended = [number for (number,) in db.execute("SELECT day FROM days WHERE day > 0 ORDER BY day")]
+    expected = list(range(trading_day(began_ns), today)) if began_ns is not None else []
+    problems = {
+        f"the account's day is {row}, it is {today}": row is None or row[0] != today,
+        f"days {ended} left totals behind, {expected} have ended": ended != expected,
+    }
+    return [problem for problem, holds in problems.items() if holds]

@@ -14,7 +14,7 @@ from typing import Any
 from gmobot.clock import NS_PER_SECOND
 
 EPOCH_NS = 1_767_225_600 * NS_PER_SECOND
-"""Where simulated time begins: 2026-01-01T00:00:00Z."""
+"""Where simulated time begins, if a plan does not say otherwise: 2026-01-01T00:00:00Z."""
 
 
 class DeadlockError(RuntimeError):
@@ -40,10 +40,15 @@ class _NumberedTask(asyncio.Task[Any]):
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):
-    """A loop on virtual time. With a seed, callbacks that are ready together run in a shuffled order."""
+    """A loop on virtual time. With a seed, callbacks that are ready together run in a shuffled order.
+
+    Attributes:
+        epoch_ns: What the clocks of the world read when the loop's time is zero.
+    """
 
     def __init__(self, seed: int | None = None) -> None:
         self._virtual = 0.0
+        self.epoch_ns = EPOCH_NS
         self._shuffle = random.Random(seed).shuffle if seed is not None else None
         self.steps = 0
         self.on_step: Callable[[], None] | None = None
@@ -112,7 +117,7 @@ class VirtualClock:
         self._loop = loop
 
     def now_ns(self) -> int:
-        return EPOCH_NS + round(self._loop.time() * NS_PER_SECOND)
+        return self._loop.epoch_ns + round(self._loop.time() * NS_PER_SECOND)
 
     def monotonic(self) -> float:
         return self._loop.time()

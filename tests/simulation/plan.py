@@ -16,6 +16,8 @@ from gmobot.emulator.faults import Fault
 
 SECONDS = 600.0
 QUIET_SECONDS = 60.0
+DAY_TURNS = 21 * 3_600.0
+"""06:00 JST, when trading days turn, in seconds of a day in UTC."""
 
 
 class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         happenings: In order of time.
         seconds: How long they go on.
         risk: What differs in the risk section: guards that are on, and what an abort does.
+        start: Seconds after the beginning of simulated time, midnight in UTC.
         environment: ``production``: nothing is sent before an operator has acknowledged the configuration.
     """
 
@@ -60,6 +63,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float = SECONDS
     risk: dict[str, str | bool] = {}
     environment: str = "emulator"
+    start: float = 0.0
 
     @property
     def symbol(self) -> str:
@@ -150,6 +154,7 @@ def drawn(seed: int) -> Plan:
         assumptions=assumptions,
         entry=entry,
         risk=risk,
+        start=DAY_TURNS - draw.uniform(60.0, SECONDS - 120.0) if draw.random() < 0.25 else 0.0,
         environment=draw.choice(("emulator", "production")) if watched else "emulator",
         happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
     )

@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
-from tests.simulation.loop import EPOCH_NS, VirtualLoop
+from tests.simulation.loop import VirtualLoop
 from tests.simulation.trouble import Wire
 
 from gmobot.clock import NS_PER_SECOND
@@ -34,7 +34,7 @@ class DaemonClock:
         self.offset_seconds = 0.0
 
     def now_ns(self) -> int:
-        return EPOCH_NS + round((self._loop.time() + self.offset_seconds) * NS_PER_SECOND)
+        return self._loop.epoch_ns + round((self._loop.time() + self.offset_seconds) * NS_PER_SECOND)
 
     def monotonic(self) -> float:
         return self._loop.time()

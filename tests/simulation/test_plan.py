@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, drawn, read, written
+from tests.simulation.loop import EPOCH_NS
+from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, SECONDS, drawn, read, written
 
+from gmobot.clock import NS_PER_SECOND, trading_day
 from gmobot.emulator.faults import Fault
 
+TODAY = trading_day(EPOCH_NS)
 PLANS = [drawn(seed) for seed in range(1, 401)]
 
 
@@ -42,6 +45,13 @@ def test_questions_fail_for_good_of_every_kind_in_every_way() -> None:
 def test_the_daemon_is_started_anew_with_and_without_leave_to_send() -> None:
     ways = {(plan.environment, watch.what) for plan in PLANS for watch in plan.lasting("watch")}
     assert ways == {(environment, how) for environment in ("emulator", "production") for how in ("switched_off", "changed")}
+
+
+def test_some_plans_cross_the_turn_of_the_trading_day_and_the_booking_of_its_fee() -> None:
+    turning = [plan for plan in PLANS if plan.start]
+    assert len(turning) > len(PLANS) / 6
+    assert all(trading_day(EPOCH_NS + int(plan.start) * NS_PER_SECOND) == TODAY for plan in PLANS)
+    assert all(trading_day(EPOCH_NS + int(plan.start + SECONDS - 120.0) * NS_PER_SECOND) == TODAY + 1 for plan in turning)
 
 
 def test_happenings_come_in_order_and_what_lasts_ends_after_it_began() -> None:

@@ -10,18 +10,21 @@ import msgspec
 import pytest
 from tests.simulation.__main__ import play
 from tests.simulation.ours import Violation
-from tests.simulation.plan import Happening, Plan
+from tests.simulation.plan import DAY_TURNS, Happening, Plan
 from tests.simulation.shrink import shrunk
 
 import gmobot.live.plan
 import gmobot.live.trader
 from gmobot.live.books import Books
 from gmobot.live.daemon import Daemon
+from gmobot.live.difference import Difference
 from gmobot.live.gate import OrderGate
 from gmobot.live.guards import Guards
+from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intents import Fill, Intent, Latch, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.plan import Place
+from gmobot.live.search import Search
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
 from gmobot.live.trader import SymbolTrader
@@ -153,6 +156,29 @@ def test_a_daemon_that_sends_without_leave(monkeypatch: pytest.MonkeyPatch, unar
 def test_a_stop_that_is_taken_away_for_an_exit_that_may_not_leave(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
     monkeypatch.setattr(gmobot.live.trader, "_guards_nothing", lambda *_: True)
     assert "which closes, was cancelled" in found(plan(OFF, product=product))
+
+
+def test_a_day_that_turns_with_positions_open_breaks_nothing() -> None:
+    assert play(at_the_turn()).orders > 5
+
+
+def test_a_day_that_never_turns(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Housekeeping, "_closed", lambda *_: None)
+    assert re.search(r"days \[\] left totals behind, \[\d+\] have ended", found(at_the_turn()))
+
+
+def test_a_fee_over_night_that_nobody_books(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def blind(_: Search, found: Difference, **__: object) -> Difference:
+        return found
+
+    monkeypatch.setattr(Search, "explain", blind)
+    assert "cash differs by" in found(at_the_turn())
+
+
+def at_the_turn() -> Plan:
+    """Return a plan in which the strategy hangs with a position open before 06:00 JST, until its fee was booked."""
+    hang = Happening(kind="hang", at=30.0)
+    return msgspec.structs.replace(plan(hang, product="leverage", seconds=130.0), start=DAY_TURNS - 40.0)
 
 
 def test_an_exit_that_rests_away_from_the_market(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, 
 from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
 from tests.simulation.trouble import Trouble, Wire
 
+from gmobot.clock import NS_PER_SECOND
 from gmobot.config import Config, Environment
 from gmobot.emulator.assumptions import Assumptions
 from gmobot.emulator.engine.exchange import Exchange, NewOrder, account
@@ -246,16 +247,16 @@ class World:
     async def restart(self, config: Config, *, cleanly: bool) -> None:
         """Start the daemon anew under another configuration, after it has ended or died."""
         await self.bury()
-        self.config = config
         process = self.process
         if process is None:
             return
         if not cleanly or self.disk.takes_nothing:
             process.life.die()
-            await self.bury()
-            return
-        process.daemon.stop()
-        await asyncio.wait({process.task})
+        else:
+            # Until it has ended, the old one goes on as it may.
+            process.daemon.stop()
+            await asyncio.wait({process.task})
+        self.config = config
         if process.life.dead:
             await self.bury()
             return
@@ -377,6 +378,7 @@ def run_plan(plan: Plan, program: Program) -> Result:
         Violation: An invariant does not hold; the text names it.
     """
     loop = VirtualLoop(plan.seed)
+    loop.epoch_ns += round(plan.start * NS_PER_SECOND)
     try:
         asyncio.set_event_loop(loop)
         world = World(plan, program, loop)
