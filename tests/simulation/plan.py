@@ -78,7 +78,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 WRITES = ("/v1/order", "/v1/cancelOrder", "/v1/closeOrder", "/v1/closeBulkOrder", "/v1/changeOrder")
 ORDER_QUESTIONS = ("/v1/orders", "/v1/activeOrders", "/v1/executions", "/v1/latestExecutions", "/v1/openPositions")
 QUERIES = (*ORDER_QUESTIONS[:4], "/v1/account/assets", *ORDER_QUESTIONS[4:])
-CHANNELS = ("*Events", "executionEvents", "orderEvents", "trades", "orderbooks")
+PRIVATE_CHANNELS = ("*Events", "executionEvents", "orderEvents", "positionEvents")
+CHANNELS = (*PRIVATE_CHANNELS, "trades", "orderbooks")
 FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.REPLY_LOST_BEFORE, WRITES, 0.3),
     (Fault.REPLY_LOST_AFTER, WRITES, 0.3),
@@ -94,10 +95,10 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.PERMISSION_REFUSED, (*WRITES, *QUERIES, "/v1/ws-auth"), 0.2),
     (Fault.TOKEN_INVALIDATED, ("connect", "/v1/ws-auth"), 0.5),
     (Fault.HIDDEN, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.5),
-    (Fault.EVENT_DUPLICATED, CHANNELS[:3], 0.5),
-    (Fault.EVENT_REORDERED, CHANNELS[:3], 0.3),
+    (Fault.EVENT_DUPLICATED, PRIVATE_CHANNELS, 0.5),
+    (Fault.EVENT_REORDERED, PRIVATE_CHANNELS, 0.3),
     (Fault.EVENT_DELAYED, CHANNELS, 0.2),
-    (Fault.EVENT_LOST, CHANNELS[:3], 0.2),
+    (Fault.EVENT_LOST, PRIVATE_CHANNELS, 0.2),
     (Fault.SOCKET_SILENT, ("*",), 0.003),
     (Fault.SOCKET_DROPPED, ("*",), 0.003),
     (Fault.HANDSHAKE_REFUSED, ("connect",), 0.5),

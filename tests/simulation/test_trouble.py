@@ -54,6 +54,7 @@ class Bench:
     [
         (Fault.EVENT_DUPLICATED, "executionEvents"),
         (Fault.EVENT_LOST, "trades"),
+        (Fault.EVENT_LOST, "positionEvents"),
         (Fault.EVENT_DELAYED, "orderbooks"),
         (Fault.SOCKET_SILENT, "trades"),
         (Fault.STALE_PUBLIC, "/v1/status"),

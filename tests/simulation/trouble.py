@@ -101,6 +101,8 @@ _NO_REPLY = (
 _REFUSED = (Fault.RATE_LIMITED, Fault.CLOCK_SKEW, Fault.PERMISSION_REFUSED)
 _SOCKET = (Fault.SOCKET_SILENT, Fault.SOCKET_DROPPED)
 _WRITE, _QUESTION, _TOKEN, _CONNECT, _PRIVATE = "write", "question", "token", "connect", "private"
+_POSITIONS = "positionEvents"
+"""It tells of other people's positions; what is ours, and filled, the other two tell."""
 _COMPARED_SECONDS = 28.0
 """A fill that no event told of is found by the next comparison at the latest."""
 _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
@@ -112,6 +114,7 @@ _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
         ((*_NO_REPLY, *_REFUSED, Fault.TOKEN_INVALIDATED), _TOKEN, Trouble.STREAM_DOWN, None),
         ((Fault.HANDSHAKE_REFUSED, Fault.TOKEN_INVALIDATED), _CONNECT, Trouble.STREAM_DOWN, None),
         (_SOCKET, _PRIVATE, Trouble.STREAM_DOWN, _SILENT_SECONDS),
+        (_SOCKET, _POSITIONS, Trouble.STREAM_DOWN, _SILENT_SECONDS),
         ((Fault.EVENT_LOST,), _PRIVATE, Trouble.EVENT_MISSING, _COMPARED_SECONDS),
         ((Fault.EVENT_DELAYED, Fault.EVENT_REORDERED), _PRIVATE, Trouble.EVENT_MISSING, None),
     )
@@ -131,7 +134,7 @@ def _place(where: str) -> str:
         return _QUESTION
     if where == "/v1/ws-auth":
         return _TOKEN
-    return _PRIVATE if where.endswith("Events") else where
+    return _PRIVATE if where in ("executionEvents", "orderEvents") else where
 
 
 class Wire:
