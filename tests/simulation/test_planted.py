@@ -230,7 +230,7 @@ def test_a_pause_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     right = gmobot.live.plan._piece
-    monkeypatch.setattr(gmobot.live.plan, "_piece", lambda lots, now: right(lots, now) + 1)
+    monkeypatch.setattr(gmobot.live.plan, "_piece", lambda lots, now: right(lots, now) + (lots > 0))
     monkeypatch.setattr(OrderGate, "denial", lambda *_, **__: None)
     assert "worst-case exposure" in found(plan())
 
