@@ -41,6 +41,7 @@ class Room:
             supervisor,
             bench.directory,
             latches=bench.saved.latches,
+            judged={},
             min_free_disk_bytes=0,
             max_clock_skew_seconds=2.0,
             close_on_abort=True,

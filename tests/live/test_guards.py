@@ -15,7 +15,7 @@ from gmobot.core.compiled import PlainRecord
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.settings import Settings
 from gmobot.live.guards import Guards
-from gmobot.live.intents import Latch
+from gmobot.live.intents import Latch, Purpose
 from gmobot.live.market import Market
 from gmobot.live.supervisor import Supervisor
 from gmobot.venue.models import ExchangeStatus, Side, StreamNotice
@@ -57,6 +57,7 @@ class Guarded:
             self.supervisor,
             bench.directory,
             latches=bench.saved.latches,
+            judged={"BTC": bench.saved.account.get("judged:BTC", 0)},
             min_free_disk_bytes=1_000,
             max_clock_skew_seconds=2.0,
             close_on_abort=close_on_abort,
@@ -173,6 +174,58 @@ async def test_an_abort_that_keeps_its_stop_does_not_close(bench: Bench) -> None
     bench.market.last = 8_000_000
     await guarded.assess()
     assert (guarded.guards.halted, guarded.guards.closing) == (True, False)
+    await bench.close()
+
+
+async def test_a_trade_that_ended_before_anybody_looked_is_judged(bench: Bench) -> None:
+    guarded = Guarded(bench, max_trade_loss="100000")
+    await guarded.open()
+    bench.market.last, bench.market.book = 0, None
+    await bench.acknowledged(order_id=901, lots=LOTS, side=Side.SELL, purpose=Purpose.EXIT)
+    await bench.books.book(fill(9_001, 901, LOTS, side=Side.SELL, price=8_000_000, fee=0))
+    await guarded.assess()
+    assert not guarded.guards.halted, "there is no price yet to judge the rest by"
+    bench.market.last = PRICE
+    await guarded.assess()
+    assert guarded.guards.halt_reason == "max_trade_loss_exceeded"
+    await guarded.guards.release([Latch.HALT, Latch.CLOSE], source="test")
+    await guarded.assess()
+    assert not guarded.guards.halted
+    await bench.reopen()
+    bench.market.last = PRICE
+    again = guarded.put_up()
+    await guarded.assess()
+    assert not again.halted, "it was judged once"
+    await bench.close()
+
+
+async def test_who_dies_before_the_halt_is_written_judges_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = Guarded(bench, max_trade_loss="100000")
+    guards = await guarded.open()
+    await bench.acknowledged(order_id=901, lots=LOTS, side=Side.SELL, purpose=Purpose.EXIT)
+    await bench.books.book(fill(9_001, 901, LOTS, side=Side.SELL, price=8_000_000, fee=0))
+
+    async def die(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guards, "set", die)
+    with pytest.raises(KeyboardInterrupt):
+        await guarded.assess()
+    assert all(event["event"] != "risk_status_changed" for event in bench.events()), "it is told once it is latched"
+    await bench.reopen()
+    bench.market.last = PRICE
+    guarded.put_up()
+    await guarded.assess()
+    assert guarded.guards.halted
+    await bench.close()
+
+
+async def test_a_halt_names_what_aborts_and_not_what_degrades(bench: Bench) -> None:
+    guarded = Guarded(bench, daily_loss_limit="100000", max_trade_loss="100000")
+    await guarded.open()
+    bench.market.last = 8_000_000
+    assert (await guarded.assess())[1] == ["daily_loss_limit_exceeded", "max_trade_loss_exceeded"]
+    assert guarded.guards.halt_reason == "max_trade_loss_exceeded"
     await bench.close()
 
 

@@ -93,7 +93,7 @@ def test_news_of_one_position_is_not_the_whole_list() -> None:
 def test_what_events_told_lately_a_list_does_not_wipe_away() -> None:
     pieces = Pieces("BTC_JPY")
     pieces.observe(listed(8), 15, NOW)
-    pieces.meet(9, Side.SELL, NOW)
+    pieces.meet(9, Side.BUY, 1, NOW)
     pieces.look([], as_of_ns=NOW - 1)
     assert pieces.foreign() == {8: Seen(Side.BUY, 15), 9: Seen(Side.BUY, 1)}
     pieces.look([(listed(8), 20)], as_of_ns=NOW - 1)

@@ -270,6 +270,19 @@ async def test_one_close_by_hand_over_ours_and_another_s_is_booked_as_far_as_it_
     assert not desk.books.open_intents("BTC_JPY")
 
 
+@pytest.mark.parametrize("known", [False, True])
+async def test_a_position_that_only_a_fill_told_of_is_another_s(desk: Leverage, known: bool) -> None:
+    await desk.holding(100)
+    if known:
+        await desk.books.note_foreign(44, "BTC_JPY", "a hand's")
+    opened = msgspec.structs.replace(told(desk, desk.there(44, settle=Settle.OPEN), execution=907), position_id=9, settle=Settle.OPEN)
+    await desk.tracker.on_execution(msgspec.structs.replace(opened, side=Side.BUY))
+    assert list(desk.books.pieces("BTC_JPY").foreign(Side.BUY)) == [9], "closes name our own from now on"
+    closed = msgspec.structs.replace(opened, execution_id=908, position_id=10, settle=Settle.CLOSE)
+    await desk.tracker.on_execution(closed)
+    assert list(desk.books.pieces("BTC_JPY").foreign()) == [9], "what is closed is not there"
+
+
 async def test_a_fill_that_may_be_of_an_order_without_an_id_is_not_taken_for_another_s(desk: Leverage) -> None:
     await desk.holding(100)
     desk.trouble_with = [LOST]

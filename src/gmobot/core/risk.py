@@ -20,7 +20,8 @@ from gmobot.core.reasons import (
 )
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK, Record
 
-_ABORTING = MAX_DRAWDOWN_EXCEEDED | MAX_TRADE_LOSS_EXCEEDED
+ABORTING = MAX_DRAWDOWN_EXCEEDED | MAX_TRADE_LOSS_EXCEEDED
+"""Reasons that end everything; the others only open nothing."""
 _YEN = 1_000_000
 
 
@@ -58,4 +59,4 @@ def assess(account: Record, settings: Record, price: int, trade_just_closed: boo
         reasons |= WALLET_DRIFT_EXCEEDED
     if reasons == 0:
         return RISK_OK, 0
-    return (RISK_ABORT if reasons & _ABORTING else RISK_DEGRADED), reasons
+    return (RISK_ABORT if reasons & ABORTING else RISK_DEGRADED), reasons

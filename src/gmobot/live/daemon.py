@@ -27,7 +27,7 @@ from gmobot.live.database import UnwritableError
 from gmobot.live.desk import Desk, Surroundings, instrument_of
 from gmobot.live.exposure import AccountLimits
 from gmobot.live.gate import GateLimits, OrderGate
-from gmobot.live.guards import Guards
+from gmobot.live.guards import JUDGED, Guards
 from gmobot.live.holdings import Holdings, holdings_of
 from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intake import Intake
@@ -299,11 +299,14 @@ class Daemon:
     def _put_up_controls(self, account: Account, saved: Saved) -> OrderGate:
         """Put up what forbids, and what an operator commands."""
         config = self.config
+        # What is booked from here on is news: a trade may have ended while nobody ran.
+        judged = {symbol: saved.account.get(JUDGED + symbol, ledger["closed_trades"]) for symbol, ledger in saved.ledgers.items()}
         self.guards = Guards(
             self._store,
             self.supervisor,
             config.paths.state,
             latches=saved.latches,
+            judged=dict.fromkeys(self._programs, 0) | judged,
             min_free_disk_bytes=config.risk.min_free_disk_bytes,
             max_clock_skew_seconds=config.risk.max_clock_skew_seconds,
             close_on_abort=config.risk.close_on_abort,

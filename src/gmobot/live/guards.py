@@ -10,7 +10,7 @@ from gmobot.clock import NS_PER_SECOND
 from gmobot.core.compiled import uncompiled
 from gmobot.core.reasons import names
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
-from gmobot.core.risk import assess
+from gmobot.core.risk import ABORTING, assess
 from gmobot.live.account import Account
 from gmobot.live.desk import Desk
 from gmobot.live.intents import Latch
@@ -19,6 +19,8 @@ from gmobot.live.store import Store
 from gmobot.live.supervisor import MonitorStatus, Supervisor
 
 _assess = uncompiled(assess)
+JUDGED = "judged:"
+"""What the numbers of judged trades are kept under."""
 _RESUME = "nothing is opened until gmobot resume --acknowledge, or until an exit is accepted"
 STATUS_NAMES = {RISK_OK: "ok", RISK_DEGRADED: "degraded", RISK_ABORT: "abort"}
 
@@ -39,6 +41,7 @@ class Guards:
         state_directory: Path,
         *,
         latches: Mapping[Latch, str],
+        judged: Mapping[str, int],
         min_free_disk_bytes: int,
         max_clock_skew_seconds: float,
         close_on_abort: bool,
@@ -51,6 +54,7 @@ class Guards:
             supervisor: Knows whether the way to the exchange is whole.
             state_directory: Whose disk must have room.
             latches: As the last run left them.
+            judged: By symbol: how many closed trades were judged so far.
             min_free_disk_bytes: How much room.
             max_clock_skew_seconds: How far our clock may be off.
             close_on_abort: Whether an abort closes what we own.
@@ -65,7 +69,7 @@ class Guards:
         self._min_free = min_free_disk_bytes
         self._max_skew = max_clock_skew_seconds
         self._close_on_abort = close_on_abort
-        self._closed_trades: dict[str, int] = {}
+        self._judged = dict(judged)
         self.status = RISK_OK
         self.reasons: list[str] = []
         self.skew_seconds = 0.0
@@ -146,17 +150,21 @@ class Guards:
 
     async def assess(self, account: Account, desks: Mapping[str, Desk]) -> None:
         """Judge the account at the latest prices; an abort latches a halt."""
-        status, bits = RISK_OK, 0
+        status, bits, judged = RISK_OK, 0, dict(self._judged)
         for symbol, desk in desks.items():
             price = desk.market.mark()
             if not price:
                 continue
             shown = account.shown(symbol, halted=self.halted)
-            news = shown.closed_trades > self._closed_trades.setdefault(symbol, shown.closed_trades)
-            self._closed_trades[symbol] = shown.closed_trades
+            news = shown.closed_trades > self._judged[symbol]
+            judged[symbol] = shown.closed_trades
             found, reasons = _assess(shown, desk.limits, price, news)
             status, bits = max(status, found), bits | reasons
-        await self._take(status, names(bits))
+        await self._take(status, bits)
+        if judged != self._judged:
+            # Only now: a loss that was judged and not halted for would be forgotten over a restart.
+            self._judged = judged
+            await self._store.save_account({JUDGED + symbol: number for symbol, number in judged.items()})
         await self._tell_circuit()
 
     async def _tell_circuit(self) -> None:
@@ -166,15 +174,18 @@ class Guards:
             await self._store.emit([Event("error", {"reason": "reject_circuit_open", "detail": _RESUME})])
         self._circuit_told = is_open
 
-    async def _take(self, status: int, reasons: list[str]) -> None:
+    async def _take(self, status: int, bits: int) -> None:
+        reasons = names(bits)
         changed = (status, reasons) != (self.status, self.reasons)
         self.status, self.reasons = status, reasons
+        if status == RISK_ABORT:
+            await self._abort(names(bits & ABORTING)[0])
         if changed:
             await self._store.emit([Event("risk_status_changed", {"status": STATUS_NAMES[status], "reason_codes": reasons})])
-        if status != RISK_ABORT:
-            return
+
+    async def _abort(self, reason: str) -> None:
         if not self.halted:
-            await self.set(Latch.HALT, reasons[0], source="guard")
+            await self.set(Latch.HALT, reason, source="guard")
         if self._close_on_abort and not self.closing:
             # Whatever it was halted for before: this loss is to end.
-            await self.set(Latch.CLOSE, reasons[0], source="guard")
+            await self.set(Latch.CLOSE, reason, source="guard")

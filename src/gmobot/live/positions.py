@@ -97,9 +97,9 @@ class Pieces:
         else:
             self._seen.pop(position.position_id, None)
 
-    def meet(self, position_id: int, closing: Side, now_ns: int) -> None:
-        """A close of ours took one that is not ours: until somebody looks, there may be more of it."""
-        self._seen[position_id] = Seen(Side.BUY if closing is Side.SELL else Side.SELL, 1, now_ns)
+    def meet(self, position_id: int, side: Side, lots: int, now_ns: int) -> None:
+        """A fill tells of one that nobody here knows: until somebody looks, it may be as large as that, or larger."""
+        self._seen[position_id] = Seen(side, lots, now_ns)
 
     def foreign(self, side: Side | None = None) -> dict[int, Seen]:
         """Return positions, of one side or both, that are not ours."""

@@ -68,7 +68,7 @@ from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, ma
 from gmobot.live.unlisted import GONE, Unlisted
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Side
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, Side
 
 _BATCH = 10
 """Most ids one query may name."""
@@ -197,7 +197,8 @@ class OrderTracker:
         if (stranger := self._stranger(execution, owner)) is not None:
             if not owner.shared:
                 await self._books.beyond_ours(owner, f"it closed {execution.size} of position {stranger}, which is not ours")
-                self._books.pieces(self._symbol).meet(stranger, execution.side, elapsed_ns(self._clock))
+                held = Side.BUY if execution.side is Side.SELL else Side.SELL
+                self._books.pieces(self._symbol).meet(stranger, held, 1, elapsed_ns(self._clock))
                 self._changed()
             return True
         if owner.shared and not self._books.pieces(self._symbol).owns(execution.position_id):
@@ -212,7 +213,12 @@ class OrderTracker:
         return True
 
     async def _keep_for_its_owner(self, execution: Execution) -> None:
-        touches_ours = self._books.pieces(self._symbol).owns(execution.position_id)
+        pieces = self._books.pieces(self._symbol)
+        touches_ours = pieces.owns(execution.position_id)
+        if execution.position_id is not None and execution.settle is Settle.OPEN and not touches_ours:
+            # Until an order of ours claims it, closes must name our own: its own event may be lost.
+            lots = self._instrument.lots_at_least(execution.size)
+            pieces.meet(execution.position_id, execution.side, lots, elapsed_ns(self._clock))
         if self._books.is_foreign(execution.order_id) and not touches_ours:
             await self._cash.foreign_fill(execution)
             return
