@@ -37,11 +37,11 @@ def decode_and_update() -> float:
     market, builder = Market(instrument), BarBuilder(60)
 
     def run() -> None:
-        for _ in range(FRAMES):
+        for number in range(FRAMES):
             frame = msgspec.json.decode(FRAME, type=wire.Frame)
             assert frame.channel == "trades"
             print_ = msgspec.json.decode(FRAME, type=wire.TradeData).model("BTC")
-            market.on_print(print_)
+            market.on_print(print_, number)
             builder.add(print_.at_ns, market.last, instrument.lots(print_.size))
 
     return median_seconds(run, runs=5) / FRAMES * 1e6

@@ -9,12 +9,14 @@ import pytest
 from tests.core.support import PRICE, Desk, account, bar, reasons
 
 from gmobot.core.compiled import uncompiled
-from gmobot.core.decision import buy, sell
+from gmobot.core.decision import Decision, buy, close, sell
 from gmobot.core.reasons import EMA_MOMENTUM_LONG, EMA_MOMENTUM_SHORT
-from gmobot.core.records import BAR_LATE
+from gmobot.core.records import BAR_LATE, BAR_PAST
 
 BUY = uncompiled(buy)(0.9, EMA_MOMENTUM_LONG, stop=PRICE - 50_000.0, take_profit=PRICE + 80_000.0, max_holding=3)
 SELL = uncompiled(sell)(1.0, EMA_MOMENTUM_SHORT)
+CLOSE = uncompiled(close)(1.0, EMA_MOMENTUM_LONG)
+PAST = bar(flags=BAR_LATE | BAR_PAST)
 HELD = {"position": 100, "cost_uyen": 100 * PRICE * 100}
 
 
@@ -129,3 +131,48 @@ def test_a_new_engine_takes_no_notice_of_trades_before_its_time() -> None:
 def test_every_field_of_the_engine_is_an_integer_or_a_mean() -> None:
     engine = Desk().engine
     assert {name for name in engine.dtype.names or () if engine.dtype[name] != np.int64} == {"fast_range", "slow_range", "mean_volume"}
+
+
+def test_bars_from_before_the_plan_are_no_holding_time() -> None:
+    desk = Desk()
+    desk.step(BUY)
+    found = [desk.step(of=account(**HELD))] + [desk.step(of=account(**HELD), at=PAST) for _ in range(30)]
+    assert {(desired.target, desired.stop, desired.take_profit) for desired in found} == {(100, PRICE - 50_000, PRICE + 80_000)}
+    assert [desk.step(of=account(**HELD)).target for _ in range(2)] == [100, 0]
+
+
+@pytest.mark.parametrize("decision", [SELL, CLOSE, BUY])
+def test_what_the_strategy_says_on_them_is_of_another_time(decision: Decision) -> None:
+    desk = Desk()
+    desk.step(BUY)
+    desk.step(of=account(**HELD))
+    desired = desk.step(decision, account(**HELD), at=PAST)
+    assert (desired.target, desired.action, desired.stop) == (100, 0, PRICE - 50_000)
+    assert desk.step(decision, at=PAST).target == 0, "nothing is held, and nothing is opened"
+
+
+def test_an_exit_that_was_decided_stays_decided_on_them() -> None:
+    desk = Desk()
+    desk.step(BUY)
+    desk.step(SELL, account(**HELD))
+    assert desk.step(of=account(**HELD), at=PAST).target == 0
+
+
+def test_they_neither_start_the_cool_down_nor_run_it_off() -> None:
+    desk = Desk(cooldown_bars=2)
+    desk.step(BUY)
+    desk.step(of=account(**HELD))
+    over = account(closed_trades=1)
+    for _ in range(9):
+        desk.step(of=over, at=PAST)
+    assert "cooldown_active" in reasons(desk.step(BUY, over))
+    for _ in range(9):
+        desk.step(of=over, at=PAST)
+    assert [desk.step(BUY, over).target for _ in range(2)] == [0, 100]
+
+
+def test_an_old_price_aborts_nothing_now() -> None:
+    desk = Desk(max_drawdown=Decimal("0.01"), close_on_abort=True)
+    desk.step(BUY)
+    poor = account(**HELD, equity_uyen=PRICE * 10**6 // 2)
+    assert (desk.step(of=poor, at=PAST).target, desk.step(of=poor).target) == (100, 0)

@@ -87,6 +87,7 @@ class ScriptedRest(GmoRest):
         self.placed: list[OrderRequest] = []
         self.cancelled: list[int] = []
         self.server_ns = 0
+        self.server_now: Callable[[], int] = lambda: 0
         self.positions: list[Position] = []
         self.closed: list[CloseRequest] = []
         self.changed: list[tuple[int, Decimal]] = []
@@ -102,6 +103,10 @@ class ScriptedRest(GmoRest):
     @property
     def server_floor_ns(self) -> int:
         return self.server_ns
+
+    @property
+    def server_now_ns(self) -> int:
+        return self.server_now()
 
     async def orders(self, order_ids: Any) -> list[Order]:
         self._answer()

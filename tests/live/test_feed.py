@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from decimal import Decimal
 
+import msgspec
 import numpy as np
 import pytest
 from tests.live.bench import BTC, PRICE, SECOND, START_NS, HandClock, ScriptedRest
@@ -28,17 +29,24 @@ def pairs(*rows: Print) -> list[Print]:
 
 
 class Feed:
-    """A feed of one-second bars and what it delivered."""
+    """A feed of one-second bars and what it delivered.
 
-    def __init__(self, *, bar_seconds: int = 1, warmup: int = 5) -> None:
+    Args:
+        answered: Whether the exchange has told its time.
+    """
+
+    def __init__(self, *, bar_seconds: int = 1, warmup: int = 5, answered: bool = False) -> None:
+        self.bar_seconds = bar_seconds
         self.clock = HandClock()
         self.rest = ScriptedRest()
+        if answered:
+            self.rest.server_now = lambda: self.clock.at_ns
         self.bars: list[np.void] = []
         self.feed = SymbolFeed(BTC, bar_seconds, self.rest, self.clock, grace_ms=300, warmup_bars=warmup, deliver=self.bars.extend)
 
     async def live(self) -> None:
         """Go live with an empty past."""
-        self.feed.continue_from(START_NS - SECOND)
+        self.feed.continue_from(START_NS - self.bar_seconds * SECOND)
         await self.feed.repair()
         assert self.feed.live
 
@@ -81,11 +89,11 @@ async def test_no_trade_no_bar() -> None:
     assert [row[0] for row in feed.rows()] == [0, 4]
 
 
-async def test_next_close_is_the_end_of_the_bar_and_its_grace() -> None:
+async def test_the_next_bar_is_closed_at_its_end_and_its_grace() -> None:
     feed = Feed()
     for at, expected in ((0.0, 0.3), (0.3, 1.3), (0.31, 1.3), (1.2999, 1.3)):
         feed.clock.at_ns = START_NS + round(at * SECOND)
-        assert feed.feed.next_close_ns() - START_NS == round(expected * SECOND), at
+        assert at + feed.feed.seconds_to_close() == pytest.approx(expected), at
 
 
 async def test_a_hole_is_mended_from_pairs_and_its_bars_are_late() -> None:
@@ -227,3 +235,71 @@ async def test_minutes_warm_up_on_klines_and_build_the_newest_from_prints() -> N
         (8, 10, BAR_LATE),
         (9, 7, BAR_LATE),
     ]
+
+
+@pytest.mark.parametrize("hours", [9, -9])
+async def test_bars_go_on_by_the_exchanges_time_whatever_our_clock_says(hours: int) -> None:
+    feed = Feed(bar_seconds=60, answered=True)
+    await feed.live()
+    feed.clock.set_wall(hours * 3_600)
+    for second in range(300):
+        feed.at(second + 0.5, trade(second + 0.4))
+    assert [(row[0], row[2:]) for row in feed.rows()] == [(minute * 60, (60, 0)) for minute in range(4)]
+
+
+async def test_bars_closed_before_their_time_are_read_again_and_none_comes_twice() -> None:
+    feed = Feed(bar_seconds=60)
+    await feed.live()
+    tape = [trade(second + 0.4) for second in range(600)]
+    for second in range(150):
+        feed.at(second + 0.5, tape[second])
+    feed.clock.set_wall(9 * 3_600)
+    for second in range(150, 160):
+        feed.at(second + 0.5, tape[second])
+    feed.clock.set_wall(-9 * 3_600)
+    feed.at(160.5, tape[160])
+    assert not feed.feed.live, "there is a hole since the last bar that was delivered"
+    feed.clock.at_ns = START_NS + 400 * SECOND
+    feed.rest.tape = pairs(*tape[:400])
+    await feed.feed.repair()
+    for second in range(400, 600):
+        feed.at(second + 0.5, tape[second])
+    minutes = [row[0] // 60 for row in feed.rows()]
+    assert minutes == sorted(set(minutes)) == list(range(9))
+    # The third one was closed too early, hours after its end as it seemed: what was decided on never changes.
+    assert [(row[2], row[3]) for row in feed.rows()] == [*[(60, 0)] * 2, (31, BAR_LATE), *[(60, BAR_LATE)] * 3, *[(60, 0)] * 3]
+
+
+async def test_a_repair_under_a_clock_that_ran_ahead_asks_from_the_last_bar_that_was_delivered() -> None:
+    feed = Feed(bar_seconds=60)
+    await feed.live()
+    feed.at(30.0, trade(10.0))
+    feed.clock.set_wall(9 * 3_600)
+    feed.at(31.0)
+    feed.feed.interrupt()
+    feed.clock.set_wall(-9 * 3_600)
+    feed.clock.at_ns = START_NS + 200 * SECOND
+    feed.rest.tape = pairs(trade(10.0), trade(50.0, lots=9), trade(70.0, lots=2), trade(130.0, lots=3))
+    await feed.feed.repair()
+    assert [(row[0], row[2], row[3]) for row in feed.rows()] == [(0, 1, BAR_LATE), (60, 2, BAR_LATE), (120, 3, BAR_LATE)]
+
+
+async def test_what_comes_long_after_its_end_is_late_whatever_the_reason() -> None:
+    feed = Feed(bar_seconds=60)
+    await feed.live()
+    feed.feed.on_print(trade(10.0))
+    feed.feed.on_print(trade(190.0))
+    feed.feed.on_print(trade(250.0))
+    feed.at(301.0)
+    assert [(row[0], row[3]) for row in feed.rows()] == [(0, BAR_LATE), (180, 0), (240, 0)]
+
+
+async def test_prints_off_our_grid_are_told_and_make_bars_all_the_same() -> None:
+    feed = Feed()
+    await feed.live()
+    off = Print(symbol="BTC", side=Side.BUY, size=Decimal("0.000011"), price=PRICE + Decimal("2.6"), at_ns=START_NS + SECOND // 2)
+    assert feed.feed.on_print(trade(0.1))
+    assert not feed.feed.on_print(off)
+    assert not feed.feed.on_print(msgspec.structs.replace(off, price=Decimal("1e30")))
+    feed.at(1.5)
+    assert feed.rows() == [(0, 3, 3, 0)]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
+import pytest
 from tests.live.bench import BTC, PRICE, SECOND, START_NS, ScriptedRest
 
 from gmobot.core.records import BAR_LATE
@@ -12,8 +14,8 @@ from gmobot.live.history import recent_klines, recent_matches
 from gmobot.venue.models import Kline, Print, Side
 
 
-def row(second: int, side: Side, lots: int = 1) -> Print:
-    return Print(symbol="BTC", side=side, size=BTC.size(lots), price=Decimal(PRICE), at_ns=START_NS + second * SECOND)
+def row(second: int, side: Side, lots: int = 1, *, price: Decimal = Decimal(PRICE), size: Decimal | None = None) -> Print:
+    return Print(symbol="BTC", side=side, size=size or BTC.size(lots), price=price, at_ns=START_NS + second * SECOND)
 
 
 def kline(minute: int) -> Kline:
@@ -67,3 +69,32 @@ async def test_a_day_that_does_not_exist_is_an_empty_day() -> None:
 
     bars = await recent_klines(Young(), BTC, bar_seconds=60, count=3, before_ns=START_NS)
     assert len(bars) == 1
+
+
+async def test_what_lies_off_our_grid_counts_at_the_nearest_tick_and_the_next_larger_size() -> None:
+    rest = ScriptedRest()
+    above = [row(2, side, price=PRICE + Decimal("0.7"), size=Decimal("0.0000101")) for side in Side]
+    rest.tape = above + [row(1, side, price=PRICE + Decimal("0.2"), size=Decimal("0.0000001")) for side in Side]
+    matches, complete = await recent_matches(rest, BTC, since_ns=START_NS, most_pages=3)
+    assert [(match.ticks - PRICE, match.lots) for match in matches] == [(0, 1), (1, 2)]
+    assert complete
+
+
+@pytest.mark.parametrize(("price", "size"), [("1e30", "1"), ("1000000001", "1"), (str(PRICE), "1e30")])
+async def test_what_no_arithmetic_of_ours_holds_is_left_out(price: str, size: str) -> None:
+    rest = ScriptedRest()
+    rest.tape = [row(2, Side.BUY, price=Decimal(price), size=Decimal(size)), row(1, Side.BUY)]
+    matches, _ = await recent_matches(rest, BTC, since_ns=START_NS, most_pages=3)
+    assert [(match.ticks - PRICE, match.lots) for match in matches] == [(0, 1)]
+    garbled = msgspec.structs.replace(kline(0), high=Decimal(price), volume=Decimal(size))
+    rest.day_klines = {"20260101": [garbled, kline(1)]}
+    bars = await recent_klines(rest, BTC, bar_seconds=60, count=5, before_ns=START_NS + 9 * 60 * SECOND)
+    assert [int(bar["close"]) - PRICE for bar in bars] == [1]
+
+
+async def test_klines_off_our_grid_are_bars_too() -> None:
+    rest = ScriptedRest()
+    moved = {name: getattr(kline(0), name) + Decimal("0.5001") for name in ("open", "high", "low", "close")}
+    rest.day_klines = {"20260101": [msgspec.structs.replace(kline(0), **moved, volume=Decimal("0.00003001"))]}
+    (bar,) = await recent_klines(rest, BTC, bar_seconds=60, count=5, before_ns=START_NS + 9 * 60 * SECOND)
+    assert ([int(bar[name]) - PRICE for name in ("open", "high", "low", "close")], int(bar["volume"])) == ([1, 1, 1, 1], 2)

@@ -5,21 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from decimal import Decimal
+from typing import Any
 
 import pytest
 from tests.live.bench import BTC, Bench
-from tests.live.rehearsal import daemon, in_position, in_world, until
+from tests.live.rehearsal import daemon, entries, in_position, in_world, ours, restart, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
 from gmobot.config import Config, Environment, InstrumentConfig, Mode
+from gmobot.emulator.protocol import wire
 from gmobot.errors import ConfigError
 from gmobot.live.ownership import KEY, claim, owner_of
 from gmobot.live.rules import Grid, RulesWatch, begin_with
 from gmobot.ops.audit_read import events
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
-from gmobot.venue.models import SymbolRules
+from gmobot.venue.models import StreamNotice, SymbolRules
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +103,44 @@ def test_another_grid_or_none_opens_nothing_more_and_exits_go_on(program: Progra
         assert len(told) == 1, "told once"
 
     in_world(program, script)
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["one run", "over a restart"])
+def test_exits_of_the_strategy_go_on_when_the_tape_is_finer_than_our_grid(
+    program: Program, monkeypatch: pytest.MonkeyPatch, again: bool
+) -> None:
+    plain = wire.trade_row
+
+    def finer(*args: Any) -> dict[str, Any]:
+        row = plain(*args)
+        return row | {"price": f"{row['price']}.5", "size": f"{Decimal(row['size']):.5f}1"}
+
+    async def script(world: World) -> None:
+        await in_position(world)
+        await asyncio.sleep(3.0)
+        await until(lambda: world.ours.refresh().covered > 0)
+        publish(world, tickSize="0.5", sizeStep="0.000001")
+        monkeypatch.setattr(wire, "trade_row", finer)
+        await until(lambda: barred(world), seconds=30.0)
+        # The hole that a reconnect leaves is read from REST, and that lies off our grid too.
+        for state in ("down", "up"):
+            daemon(world)._intake.take(StreamNotice(stream="public", state=state))
+            await asyncio.sleep(0.5)
+        if again:
+            assert ours(world) > 0
+            await restart(world)
+            await until(lambda: barred(world), seconds=30.0)
+        before = daemon(world).desks["BTC"].decisions.bars
+        await asyncio.sleep(30.0)
+        assert daemon(world).desks["BTC"].decisions.bars - before > 15, "bars go on"
+        entered = entries(world)
+        await until(lambda: world.ours.refresh().lots == 0, seconds=600.0)
+        await asyncio.sleep(30.0)
+        assert entries(world) == entered
+        last = list(world.account.orders.values())[-1]
+        assert (last.side, last.execution_type, last.status) == ("SELL", "MARKET", "EXECUTED"), "the strategy's exit, not the resting STOP"
+
+    in_world(program, script, seed=3)
 
 
 async def test_limits_that_cannot_be_held_leave_the_old_ones(bench: Bench) -> None:

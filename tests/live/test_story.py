@@ -8,6 +8,7 @@ import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -17,6 +18,8 @@ from tests.live.rehearsal import daemon, in_position, in_world, ours, restart, u
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
+from gmobot.core.reasons import MAX_HOLDING_REACHED
+from gmobot.core.records import BAR_PAST
 from gmobot.errors import UserError
 from gmobot.live.explain import explain, lines
 from gmobot.live.replay import replay
@@ -217,3 +220,31 @@ async def test_what_is_no_longer_kept_is_said(bench: Bench) -> None:
 def test_no_database_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"gmobot\.db: no state database there"):
         explain(tmp_path / "gmobot.db", 1)
+
+
+def test_a_changed_strategy_warms_up_on_the_past_without_counting_it_and_is_replayed_alike() -> None:
+    """The position is a few bars old, the warm-up longer than it may be held."""
+    program = load(EMA, PARAMS[EMA] | {"max_holding": 15})
+
+    async def script(world: World) -> None:
+        await in_position(world)
+        await asyncio.sleep(2.0)
+        world.program = program
+        await world._stop()
+        assert ours(world) > 0
+        world._start()
+        await asyncio.sleep(5.0)
+        database = world.var / "state" / "gmobot.db"
+        run = runs(database)[-1]
+        with closing(sqlite3.connect(database)) as db:
+            rows = [json.loads(row) for (row,) in db.execute("SELECT payload FROM journal WHERE run_id = ? AND kind = 'bar'", (run,))]
+        past = [row for row in rows if row["bar"]["flags"] & BAR_PAST]
+        assert len(past) > 10
+        assert {(row["desired"]["target"] > 0, row["desired"]["risk_status"]) for row in past} == {(True, 0)}
+        assert not any(row["desired"]["reasons"] & MAX_HOLDING_REACHED for row in rows)
+        assert ours(world) > 0, "held on"
+        result = replay(database, run, Loader(program))
+        assert (result.difference, result.bars) == (None, len(rows))
+        await until(lambda: ours(world) == 0, seconds=30.0)
+
+    in_world(replace(program, source_hash="former"), script, seed=5)

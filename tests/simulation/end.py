@@ -18,7 +18,7 @@ LATEST_NS = 30_000_000_000
 """How long after its sending an order may be accepted, as far as the daemon believes."""
 
 
-def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path) -> None:
+def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, *, began_ns: int) -> None:
     """Our books must be the exchange's, to the unit.
 
     Raises:
@@ -34,7 +34,7 @@ def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path) -> No
     executed = {number for number, execution in ours.executions.items() if ours.includes(execution, forced)}
     problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
-        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours) + _days(db, exchange.clock.now_ns())
+        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours) + _days(db, began_ns, exchange.clock.now_ns())
     if problems:
         raise Violation("; ".join(problems))
     audit_chain_verifies(var / "logs")
@@ -86,13 +86,12 @@ def _money(db: sqlite3.Connection, exchange: Exchange, account: Account, ours: O
     return problems
 
 
-def _days(db: sqlite3.Connection, now_ns: int) -> list[str]:
+def _days(db: sqlite3.Connection, began_ns: int, now_ns: int) -> list[str]:
     """Look whether the account's day is today, and whether each day that ended left its totals behind."""
     today = trading_day(now_ns)
     row = db.execute("SELECT value FROM account WHERE key = 'day'").fetchone()
-    began_ns = db.execute("SELECT MIN(at_ns) FROM journal").fetchone()[0]
     ended = [number for (number,) in db.execute("SELECT day FROM days WHERE day > 0 ORDER BY day")]
-    expected = list(range(trading_day(began_ns), today)) if began_ns is not None else []
+    expected = list(range(trading_day(began_ns), today))
     problems = {
         f"the account's day is {row}, it is {today}": row is None or row[0] != today,
         f"days {ended} left totals behind, {expected} have ended": ended != expected,

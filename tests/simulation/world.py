@@ -91,6 +91,7 @@ class World:
             {KEY: self.account},
             assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
+        self.began_ns = self.exchange.clock.now_ns()
         self.api = ExchangeApi(self.exchange, seed=plan.seed)
         self.wire = Wire(self.api, self.account, loop.time)
         self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
@@ -196,7 +197,7 @@ class World:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         self._give_up()
-        check_end(self.exchange, self.account, self.ours, self.var)
+        check_end(self.exchange, self.account, self.ours, self.var, began_ns=self.began_ns)
         log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
         orders, executions = len(self.account.orders), len(self.account.executions)
         return Result(

@@ -54,6 +54,15 @@ def test_state_of_other_code_is_refused_but_its_plan_may_be_taken_over(cross: Pr
     assert (held.target, held.stop) == (0 if held.action < 0 else 100, PRICE + 4_100)
 
 
+def test_a_flip_under_way_is_part_of_the_plan(cross: Program) -> None:
+    old, new = DecisionCore(cross, settings()), DecisionCore(cross, settings())
+    for name, number in {"target": -100, "stop": PRICE + 900, "leaving": 1, "flipping": 1, "former_stop": PRICE - 900}.items():
+        old._engine[name] = number
+    new.load_plan(old.dump())
+    held = new.step(bar(PRICE), account(position=100))
+    assert (held.target, held.stop) == (0, PRICE - 900), "the entry was good for its bar only: the exit goes on, under the former stop"
+
+
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], lambda _: b""], ids=["short", "changed", "empty"])
 def test_damaged_state_is_refused(cross: Program, damage: Any) -> None:
     core = DecisionCore(cross, settings())

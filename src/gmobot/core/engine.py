@@ -15,7 +15,7 @@ import math
 
 from gmobot.core.compiled import compiled
 from gmobot.core.decision import BUY, CLOSE, HOLD, SELL, Decision
-from gmobot.core.exits import clear, flip, held_too_long, leave, settle
+from gmobot.core.exits import clear, flip, held_too_long, leave, settle, stay
 from gmobot.core.reasons import (
     BELOW_MIN_CONFIDENCE,
     COOLDOWN_ACTIVE,
@@ -27,7 +27,7 @@ from gmobot.core.reasons import (
     VOLATILITY_SPIKE,
     WARMING_UP,
 )
-from gmobot.core.records import BAR_LATE, RISK_ABORT, RISK_OK, Record
+from gmobot.core.records import BAR_LATE, BAR_PAST, RISK_ABORT, RISK_OK, Record
 from gmobot.core.risk import assess
 from gmobot.core.sizing import entry_lots
 
@@ -81,6 +81,10 @@ def conclude(engine: Record, bar: Record, account: Record, settings: Record, dec
     action, confidence, reasons, stop, take_profit, max_holding = decision
     # Not "confidence <= 0": what is not a number counts as none.
     confidence = min(confidence, 1.0) if confidence > 0.0 else 0.0
+    if bar.flags & BAR_PAST:
+        stay(engine, account)
+        _tell(engine, desired, engine.target, HOLD, confidence, reasons, RISK_OK)
+        return
     closed = settle(engine, account, settings)
     status, risk_reasons = assess(account, settings, bar.close, closed)
     exposed = account.position != 0 or account.pending != 0
@@ -109,13 +113,19 @@ def conclude(engine: Record, bar: Record, account: Record, settings: Record, dec
     if status != RISK_OK or account.halted != 0:
         # Exits only: what an entry under way would still add is not wanted any more.
         target = min(target, max(account.position, 0)) if target > 0 else max(target, min(account.position, 0))
+    _tell(engine, desired, target, action, confidence, reasons | risk_reasons, status)
+
+
+@compiled
+def _tell(engine: Record, desired: Record, target: int, action: int, confidence: float, reasons: int, status: int) -> None:
+    """Fill ``desired``."""
     desired.target = target
     desired.stop = engine.stop
     desired.take_profit = engine.take_profit
     desired.max_holding_bars = engine.max_holding_bars
     desired.action = action
     desired.confidence = confidence
-    desired.reasons = reasons | risk_reasons
+    desired.reasons = reasons
     desired.risk_status = status
 
 

@@ -5,7 +5,8 @@ the next, or is dropped once nothing of it can fill any more; what filled only i
 trade that ended, however it ended, ends its plan and starts the cool-down, whose first bar is the one that
 sees the end. An exit, once decided, stays decided until the position is gone: one that the exchange could
 not carry out within a bar must not be forgotten because the strategy says it only once. Not so on bars that
-come late, after a gap or a restart: a strategy that warms up again speaks of times before the position.
+come late, after a gap or a restart: a strategy that warms up again speaks of times before the position. Bars from
+before the plan count for nothing at all: no holding time, no cool-down, no exit.
 
 A flip (leverage) is an exit and an entry decided as one. Its entry is good for its bar only, like any other:
 where the former side is still there one bar later, only the exit stays decided, under the former side's stop.
@@ -43,6 +44,13 @@ def settle(engine: Record, account: Record, settings: Record) -> bool:
     elif engine.flipping != 0:
         _settle_flip(engine, account)
     return closed
+
+
+@compiled
+def stay(engine: Record, account: Record) -> None:
+    """Hold what is held: the bar is from before the plan."""
+    if account.pending == 0 and engine.leaving == 0:
+        engine.target = account.position
 
 
 @compiled

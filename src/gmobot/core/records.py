@@ -32,6 +32,8 @@ BAR_GAP_BEFORE: Final = 1
 """Data is missing before this bar: not "no trades" but "we do not know"."""
 BAR_LATE: Final = 2
 """Arrived late (warm-up, gap repair): updates state, never opens a position."""
+BAR_PAST: Final = 4
+"""From before the plan that is in force: the strategy warms up on it, and neither plan nor counters take notice."""
 
 ACCOUNT: Final = np.dtype(
     [

@@ -14,11 +14,12 @@ from typing import TypeVar
 
 import structlog
 
-from gmobot.clock import NS_PER_SECOND, Clock
+from gmobot.clock import Clock
 from gmobot.config import Config, InstrumentConfig, Mode
 from gmobot.core.instrument import Instrument, to_uyen
 from gmobot.errors import ConfigError, FatalError, GmobotError, StoreError, VenueError
 from gmobot.live.account import Account, AccountState
+from gmobot.live.barkeeping import BarKeeping
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.commands import Commands
@@ -136,6 +137,7 @@ class Daemon:
         self._rules: RulesWatch | None = None
         self._intake = Intake(self.desks, self.supervisor, telemetry, clock, links.tap)
         self._comparing = Comparing(clock, self._intake.reconcile, every_seconds=config.runtime.reconcile_seconds)
+        self._bars = BarKeeping(self.desks, self.supervisor, self._intake, clock)
         self._exchange = ExchangeWatch(links.public_rest, self.account_rest, self.supervisor, turned=self._on_exchange_turned)
         self._publisher = Publisher(self)
         self._housekeeping = Housekeeping(store, clock, journal_days=config.state.journal_days)
@@ -174,6 +176,7 @@ class Daemon:
         return {
             "run_loop": turn_age < turn_limit,
             "monitor_status": self.supervisor.status is not MonitorStatus.DEGRADED or self.supervisor.seconds <= grace,
+            "bars": not self._bars.blind,
             "store": self._store.audit_failure is None and self._store.trouble is None,
             "compared": not self._comparing.overdue,
         }
@@ -372,14 +375,14 @@ class Daemon:
 
     def _work(self) -> list[Coroutine[None, None, None]]:
         work: list[Coroutine[None, None, None]] = [stream.run(self._intake.take) for stream in self.streams]
-        work += [self._intake.pump(), self._run_loop(), self._repair_loop(), self._exchange.status()]
+        work += [self._intake.pump(), self._run_loop(), self._bars.repair(), self._bars.watch(), self._exchange.status()]
         work.append(self._exchange.rules(self._started(self._rules), self._intake.rules))
         if self._reconciler is not None:
             work += [self._comparing.run(self._reconciler), self._exchange.tier()]
         if self._rotation is not None:
             work.append(self._rotation.run(self._on_secrets))
         for desk in self.desks.values():
-            work += [desk.decisions.run(), desk.trader.run(), self._close_bars(desk)]
+            work += [desk.decisions.run(), desk.trader.run(), self._bars.close(desk)]
         return work
 
     async def _wind_down(self) -> None:
@@ -455,28 +458,6 @@ class Daemon:
         await self._housekeeping.prune()
         self.status = "halted" if guards.halted else "paused" if guards.paused else "running"
         self._publisher.turn()
-
-    async def _close_bars(self, desk: Desk) -> None:
-        while True:
-            wait = (desk.feed.next_close_ns() - self.clock.now_ns()) / NS_PER_SECOND
-            await asyncio.sleep(max(wait, 0.001))
-            desk.feed.close_due()
-
-    async def _repair_loop(self) -> None:
-        while True:
-            await self._intake.repair.wait()
-            self._intake.repair.clear()
-            for symbol, desk in self.desks.items():
-                if desk.feed.live or not self.supervisor.is_up("public"):
-                    continue
-                try:
-                    await desk.feed.repair()
-                except VenueError as error:
-                    log.warning("bars could not be repaired yet", symbol=symbol, error=str(error))
-                    asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._intake.repair.set)
-                    continue
-                if desk.feed.gap:
-                    self._intake.audit.append(Event("error", {"reason": "data_gap", "symbol": symbol}))
 
     async def _until_answered(self, ask: Callable[[], Awaitable[T]]) -> T:
         while True:

@@ -16,7 +16,7 @@ import numpy as np
 
 from gmobot.clock import NS_PER_SECOND, Clock, iso_utc, trading_day
 from gmobot.core.instrument import Instrument
-from gmobot.core.records import BAR_LATE
+from gmobot.core.records import BAR_LATE, BAR_PAST
 from gmobot.live import recording
 from gmobot.live.account import Account
 from gmobot.live.desire import Desire
@@ -81,6 +81,7 @@ class SymbolDecisions:
         self.hung = False
         self._checkpoint_day: int | None = None
         self.last_bar_ns = 0
+        self._plan_ns = 0
         self.last: Desired | None = None
         self.bars = 0
         self._orphan: Desire | None = None
@@ -107,6 +108,8 @@ class SymbolDecisions:
                 self.last_bar_ns = row.bar_open_ns
                 return True
             self._core.load_plan(row.state)
+            # What the strategy warms up on is from before the position, or was counted then.
+            self._plan_ns = row.bar_open_ns
         except StateMismatchError:
             self._orphan = self.restored
         return False
@@ -120,6 +123,7 @@ class SymbolDecisions:
         """Decide on closed bars, oldest first, and commit them together."""
         if self.hung or not len(bars):
             return
+        bars["flags"][bars["open_time"] <= self._plan_ns] |= BAR_PAST
         rows = self._checkpoint(int(bars["open_time"][0]))
         events: list[Event] = []
         desired: Desired | None = None

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 
 from gmobot.clock import Clock, elapsed_ns
 from gmobot.config import Config
-from gmobot.core.instrument import InstrumentError
 from gmobot.errors import VenueError
 from gmobot.live.desk import Desk
 from gmobot.live.records import Event
+from gmobot.live.rules import REASON as RULES_CHANGED
 from gmobot.live.supervisor import Supervisor
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.streams import ORDER_CHANNELS, POSITION_CHANNELS
@@ -102,11 +102,9 @@ class Intake:
     def _on_print(self, row: Print) -> None:
         desk = self._desks.get(row.symbol)
         if desk is not None:
-            desk.market.on_print(row)
-            try:
-                desk.feed.on_print(row)
-            except InstrumentError:
-                # The exchange's grid is another than ours: no bars any more, but triggers are watched.
+            desk.market.on_print(row, elapsed_ns(self._clock))
+            if not desk.feed.on_print(row) and desk.market.barred != RULES_CHANGED:
+                # The exchange's grid is another than ours. What is known already is read again soon enough.
                 self.rules.set()
             desk.trader.on_price()
 

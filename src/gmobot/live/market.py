@@ -15,19 +15,22 @@ class Market:
 
     Attributes:
         last: Price of the last trade in ticks, 0 before the first.
+        last_at_ns: When it was printed, on the monotonic clock.
         barred: Reason code that forbids new exposure in this symbol alone, or ``None``.
         book: The last snapshot, kept as it came: most are replaced before anybody asks.
     """
 
     instrument: Instrument
     last: int = 0
+    last_at_ns: int = 0
     book: Book | None = None
     book_at_ns: int = 0
     barred: str | None = None
 
-    def on_print(self, row: Print) -> None:
-        """Take a trade of the tape."""
+    def on_print(self, row: Print, now_ns: int) -> None:
+        """Take a trade of the tape, at a moment of the monotonic clock."""
         self.last = int(row.price / self.instrument.tick_size)
+        self.last_at_ns = now_ns
 
     def on_book(self, book: Book, now_ns: int) -> None:
         """Take a snapshot, at a moment of the monotonic clock; it replaces the one before."""
@@ -41,11 +44,19 @@ class Market:
         return (self.book.asks[0].price + self.book.bids[0].price) / 2
 
     def mark(self) -> int:
-        """Return the price in ticks that positions are valued at: last trade, else middle of the book, else 0."""
-        if self.last:
-            return self.last
+        """Return the price in ticks that positions are valued at: last trade, else middle of the book, else 0.
+
+        A trade that a later book has left behind is the price of another time: the tape may have fallen silent.
+        """
         middle = self.middle()
-        return int(middle / self.instrument.tick_size) if middle is not None else 0
+        if middle is None or (self.last and not self._has_left_behind(self.instrument.price(self.last))):
+            return self.last
+        return int(middle / self.instrument.tick_size)
+
+    def _has_left_behind(self, price: Decimal) -> bool:
+        """Whether the book came after the last trade and no longer reaches to its price."""
+        book = self.book
+        return book is not None and self.book_at_ns > self.last_at_ns and not book.bids[0].price <= price <= book.asks[0].price
 
     def worst_price(self, side: Side, lots: int) -> Decimal | None:
         """Return the price of the last level a market order would reach, ``None`` when the book is too thin."""

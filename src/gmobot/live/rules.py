@@ -2,8 +2,8 @@
 
 New limits of size, and fees, count for the next order. What prices and sizes are multiples of (the grid) is what
 our integers mean, so a run keeps the grid that it began with: when the exchange's differs, or the symbol is no
-longer listed, nothing is opened any more, a person is told, and exits go on: a multiple of a coarser grid is one of
-a finer grid too. The next start takes the new grid once nothing is held under the old one.
+longer listed, nothing is opened any more, a person is told, and exits go on, on bars at the nearest ticks of ours: a
+multiple of a coarser grid is one of a finer grid too. The next start takes the new grid once nothing is held under the old one.
 """
 
 from __future__ import annotations
@@ -104,9 +104,12 @@ class RulesWatch:
             if trouble is None and row is not None:
                 await self._take_limits(symbol, row)
             market = self._markets[symbol]
-            if trouble is not None and market.barred is None:
+            if trouble is not None and market.barred != REASON:
                 await self._tell(REASON, f"{symbol}: {trouble}; nothing is opened any more, exits go on")
-            market.barred = REASON if trouble is not None else None
+            if trouble is not None:
+                market.barred = REASON
+            elif market.barred == REASON:
+                market.barred = None
 
     def _trouble(self, symbol: str, row: SymbolRules | None) -> str | None:
         if row is None:

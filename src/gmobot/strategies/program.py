@@ -23,7 +23,18 @@ Record = NDArray[Any]
 """A one-element structured array."""
 LAYOUT_BYTES = 64
 """What stands before the records in :meth:`DecisionCore.dump`: fingerprints of their layouts."""
-_PLAN = ("closed_trades", "cooldown", "target", "stop", "take_profit", "max_holding_bars", "held_bars", "leaving")
+_PLAN = (
+    "closed_trades",
+    "cooldown",
+    "target",
+    "stop",
+    "take_profit",
+    "max_holding_bars",
+    "held_bars",
+    "leaving",
+    "flipping",
+    "former_stop",
+)
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -183,7 +194,8 @@ class DecisionCore:
     def load_plan(self, stored: bytes) -> None:
         """Take over the plan of an open position from :meth:`dump`, when the strategy or its code has changed.
 
-        Stop, target, holding time and cool-down go on; the strategy's own state starts anew and warms up.
+        Stop, target, holding time and cool-down go on; the strategy's own state starts anew and warms up, on bars that
+        carry ``BAR_PAST`` as far as the plan has seen them.
 
         Raises:
             StateMismatchError: The engine itself remembers other things now.

@@ -268,6 +268,48 @@ def test_cached_public_replies_do_not_pull_a_right_clock_back() -> None:
     run_virtually(main())
 
 
+@pytest.mark.parametrize("hours", [9, -9])
+def test_the_exchanges_time_is_known_whatever_is_done_to_ours_afterwards(hours: int) -> None:
+    async def main() -> None:
+        true, ours = VirtualClock(), VirtualClock()
+        transport = Scripted(lambda request: said([], at_ns=true.now_ns()), seconds=0.02)
+        rest = GmoRest(transport, ours, credentials=CREDENTIALS)
+        assert rest.server_now_ns == 0, "nothing was told yet"
+        await rest.assets()
+        ours.skew_ns = hours * 3_600 * NS_PER_SECOND
+        assert rest.server_now_ns == true.now_ns()
+        for _ in range(3):
+            await rest.assets()
+            assert rest.server_now_ns == true.now_ns()
+
+    run_virtually(main())
+
+
+@pytest.mark.parametrize("hours", [9, -9])
+def test_the_exchanges_time_is_never_taken_for_later_than_a_reply_proves(hours: int) -> None:
+    async def main() -> None:
+        true, ours = VirtualClock(), VirtualClock(hours * 3_600 * NS_PER_SECOND)
+        transport = Scripted(lambda request: said({"status": "OPEN"}, at_ns=true.now_ns() - 1_500 * NS_PER_MS), seconds=0.02)
+        rest = GmoRest(transport, ours)
+        for _ in range(3):
+            await rest.status()
+            assert 0 <= true.now_ns() - rest.server_now_ns <= 1_520 * NS_PER_MS
+
+    run_virtually(main())
+
+
+def test_a_few_stamps_of_a_machine_whose_clock_is_wrong_do_not_change_the_time() -> None:
+    async def main() -> None:
+        clock, shift = VirtualClock(), [0, 0, 300, 0, 0, -300, 0, 300, 0]
+        transport = Scripted(lambda request: said([], at_ns=clock.now_ns() + shift.pop(0) * NS_PER_SECOND), seconds=0.02)
+        rest = GmoRest(transport, clock, credentials=CREDENTIALS)
+        while shift:
+            await rest.assets()
+            assert rest.server_now_ns == clock.now_ns()
+
+    run_virtually(main())
+
+
 @pytest.mark.parametrize("stamp", ["", "yesterday", "9999-12-31T23:59:59.999Z", "0001-01-01T00:00:00Z", "2026-01-01T00:00:00"])
 def test_a_garbled_responsetime_teaches_nothing(stamp: str) -> None:
     async def main() -> None:

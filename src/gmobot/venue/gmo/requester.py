@@ -27,7 +27,7 @@ from gmobot.venue.gmo import wire
 from gmobot.venue.gmo.auth import Credentials, KeysInUse, signed_headers
 from gmobot.venue.gmo.errors import meaning, raise_for
 from gmobot.venue.gmo.limits import Priority, RateLimiter
-from gmobot.venue.gmo.server_clock import ServerClock
+from gmobot.venue.gmo.server_clock import Moment, ServerClock
 from gmobot.venue.transport import Reply, ReplyLost, Request, Timeouts, Transport
 
 T = TypeVar("T")
@@ -162,6 +162,11 @@ class Requester:
         """What the exchange's clock reads at least, whatever is done to ours; 0 before the first reply."""
         return self._server_clock.floor_ns
 
+    @property
+    def server_now_ns(self) -> int:
+        """The exchange's time as far as replies tell it, whatever is done to our clock; 0 before the first reply."""
+        return self._server_clock.now_ns
+
     def waiting_at_most(self, seconds: float) -> Self:
         """Return a view of this client that refuses to send rather than wait longer for the rate limit.
 
@@ -254,10 +259,10 @@ class Requester:
 
     async def _ask(self, call: Call, read: Callable[[wire.Envelope], M]) -> M:
         try:
-            sent_ns = self._clock.now_ns()
-            request = Request(call.method, call.room + call.path, call.query, self._headers(call, sent_ns), call.body)
+            sent = Moment.of(self._clock)
+            request = Request(call.method, call.room + call.path, call.query, self._headers(call, sent.wall_ns), call.body)
             reply = await self._transport.request(request, self._timeouts)
-            return read(self._envelope(call, reply, sent_ns))
+            return read(self._envelope(call, reply, sent))
         except NotSent as error:
             if call.is_write:
                 raise
@@ -279,13 +284,13 @@ class Requester:
             headers["Content-Type"] = "application/json"
         return headers
 
-    def _envelope(self, call: Call, reply: Reply, sent_ns: int) -> wire.Envelope:
+    def _envelope(self, call: Call, reply: Reply, sent: Moment) -> wire.Envelope:
         """Return the reply's envelope if it says that all is well, raise what it says otherwise."""
         try:
             envelope = wire.decode(reply.body, wire.Envelope)
         except wire.MALFORMED:
             raise call.unanswered(f"HTTP {reply.status} with a body that is not GMO Coin's", Category.NETWORK) from None
-        self._server_clock.learn(envelope.responsetime, reply.headers, sent_ns=sent_ns, cached=not call.is_private)
+        self._server_clock.learn(envelope.responsetime, reply.headers, sent=sent, cached=not call.is_private)
         if envelope.status != 0 or reply.status != _OK:
             self._raise_error(call, envelope, reply.status)
         return envelope

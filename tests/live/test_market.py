@@ -1,0 +1,53 @@
+"""The price that everything is valued at."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import msgspec
+import pytest
+from tests.live.bench import BTC, PRICE, SECOND, START_NS, book
+
+from gmobot.live.market import Market
+from gmobot.venue.models import Print, Side
+
+
+def trade(price: int) -> Print:
+    return Print(symbol="BTC", side=Side.BUY, size=BTC.size(1), price=Decimal(price), at_ns=START_NS)
+
+
+def market(*, printed: int = PRICE, printed_at: int = 10) -> Market:
+    found = Market(BTC)
+    found.on_print(trade(printed), printed_at * SECOND)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("middle", "mark"), [(PRICE, PRICE), (PRICE + 50, PRICE), (PRICE - 50, PRICE), (PRICE + 51, PRICE + 51), (PRICE - 51, PRICE - 51)]
+)
+def test_the_last_trade_counts_until_a_later_book_has_left_it_behind(middle: int, mark: int) -> None:
+    found = market()
+    found.on_book(book(middle=middle), 11 * SECOND)
+    assert found.mark() == mark
+
+
+def test_a_trade_that_came_after_the_book_counts_wherever_it_lies() -> None:
+    found = market()
+    found.on_book(book(middle=PRICE + 9_000), 10 * SECOND)
+    assert found.mark() == PRICE, "of one moment"
+    found.on_book(book(middle=PRICE + 9_000), 11 * SECOND)
+    found.on_print(trade(PRICE + 1), 12 * SECOND)
+    assert found.mark() == PRICE + 1
+
+
+def test_a_book_with_an_empty_side_has_no_middle() -> None:
+    found = market()
+    found.on_book(msgspec.structs.replace(book(middle=PRICE + 9_000), bids=()), 11 * SECOND)
+    assert found.mark() == PRICE
+
+
+def test_before_the_first_trade_it_is_the_middle_and_before_that_nothing() -> None:
+    found = Market(BTC)
+    assert found.mark() == 0
+    found.on_book(book(middle=PRICE + 7), 11 * SECOND)
+    assert found.mark() == PRICE + 7
