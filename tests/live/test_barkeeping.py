@@ -16,6 +16,7 @@ from gmobot.live.intake import Intake
 from gmobot.ops.audit_read import events
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
+from gmobot.venue.models import StreamNotice
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_a_tape_that_falls_silent_is_told_once_and_its_bars_are_read_from_rest(p
             assert (told(world), daemon(world).checks()["bars"], desk.market.barred) == ([], True, None)
             await asyncio.sleep(60.0)
             assert (told(world), daemon(world).checks()["bars"], desk.market.barred) == (["BTC"], False, "stream_stale")
+            assert not daemon(world).ready()
             before, equity = desk.decisions.bars, account(world).equity_uyen
             await asyncio.sleep(600.0)
             assert desk.decisions.bars - before > 300, "late ones, and exits go on by them"
@@ -70,6 +72,7 @@ def test_a_tape_that_falls_silent_is_told_once_and_its_bars_are_read_from_rest(p
             assert equity != account(world).equity_uyen or world.ours.refresh().lots == 0
         await until(lambda: desk.market.barred is None, seconds=60.0)
         assert daemon(world).checks()["bars"]
+        await until(daemon(world).ready, seconds=60.0)
         opened = [int(ref) for (ref,) in world.evidence._all("SELECT ref FROM journal WHERE kind = 'bar' ORDER BY seq")]
         assert opened == sorted(set(opened))
 
@@ -92,5 +95,20 @@ def test_a_market_in_which_nobody_trades_alarms_nobody(program: Program, monkeyp
             await asyncio.sleep(900.0)
             assert (told(world), daemon(world).checks()["bars"], daemon(world).desks["BTC"].market.barred) == ([], True, None)
         handlers["/v1/trades"] = plain
+
+    rehearse(calm(2), program, script)
+
+
+def test_bars_that_cannot_be_read_again_for_minutes_are_told_too(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        handlers = world.api._public._handlers
+        plain = handlers.pop("/v1/trades")
+        for state in ("down", "up"):
+            daemon(world)._intake.take(StreamNotice(stream="public", state=state))
+        await asyncio.sleep(240.0)
+        assert (told(world), daemon(world).checks()["bars"]) == (["BTC"], False)
+        handlers["/v1/trades"] = plain
+        await until(lambda: daemon(world).checks()["bars"], seconds=60.0)
 
     rehearse(calm(2), program, script)

@@ -183,7 +183,7 @@ class Daemon:
 
     def ready(self) -> bool:
         """Return whether the daemon could trade now."""
-        return self.status == "running" and self._entry_bar() is None
+        return self.status == "running" and self._entry_bar() is None and not self._bars.blind
 
     # --- life -----------------------------------------------------------------------------------------
 
