@@ -143,6 +143,7 @@ class Acts:
         try:
             if name == "resume":
                 self._world.acknowledged = self._world.config.hash()
+                self._world.watch.resumed(self._world)
                 await commands.resume("simulation", acknowledge=True)
             else:
                 await getattr(commands, name)("simulation")

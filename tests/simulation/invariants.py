@@ -233,6 +233,11 @@ class TradeLosses(Patience):
                 self._cash = 0
         self._seen = len(fills)
 
+    def acknowledged(self, state: State) -> None:
+        """An operator resumes. What the file could not tell until now, whether a halt had followed, it will not tell any more."""
+        if not state.recording():
+            self._beyond = 0
+
     def look(self, now: float, latched: Callable[[], Container[str]], state: State) -> None:
         """Look whether a halt has followed."""
         if not self._limit:
@@ -267,6 +272,10 @@ class Watch:
         self.exits.look(now, *self._to_go(holding, state), state)
         self._losses.take(self._ours.fills)
         self._losses.look(now, self._evidence.latches, state)
+
+    def resumed(self, state: State) -> None:
+        """An operator resumes and takes back what is latched."""
+        self._losses.acknowledged(state)
 
     def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""

@@ -41,7 +41,9 @@ class Bench:
     def started(self) -> Bench:
         """Let the first question be answered and the stream come up."""
         self.wire.answered(self.wire.asks(LATEST), GOOD, dead=False)
-        self.api.hub.subscribe(ServerSocket(self.api.hub, "local", self.customer), "executionEvents")
+        socket = ServerSocket(self.api.hub, "local", self.customer)
+        for channel in ("executionEvents", "orderEvents"):
+            self.api.hub.subscribe(socket, channel)
         return self
 
     def strike(self, fault: Fault, where: str) -> None:

@@ -127,6 +127,9 @@ not the loss. EVENT_DUPLICATED, STALE_PUBLIC and all that strikes public frames 
 """
 
 
+_OWN_EVENTS = ("executionEvents", "orderEvents")
+
+
 def _place(where: str) -> str:
     if where in WRITES:
         return _WRITE
@@ -134,7 +137,7 @@ def _place(where: str) -> str:
         return _QUESTION
     if where == "/v1/ws-auth":
         return _TOKEN
-    return _PRIVATE if where in ("executionEvents", "orderEvents") else where
+    return _PRIVATE if where in _OWN_EVENTS else where
 
 
 class Wire:
@@ -152,6 +155,7 @@ class Wire:
         self._failing: dict[str, float] = {}
         self._status = api.exchange.status
         self._unresolved = False
+        self._heard = False
         self._numbers = 0
         self.awaited: dict[int, tuple[float, str]] = {}
         self._strikes, api.faults.strikes = api.faults.strikes, self._on_chance  # type: ignore[method-assign]
@@ -164,6 +168,7 @@ class Wire:
         """
         self._until, self.awaited, self._failing = {}, {}, {}
         self._unresolved = unresolved
+        self._heard = False
         self._last(Trouble.STARTING)
         self._last(Trouble.STREAM_DOWN)
 
@@ -199,12 +204,14 @@ class Wire:
         """Return what may keep a living daemon from protecting its position now."""
         if self._status != "OPEN":
             return Trouble.EXCHANGE_CLOSED
-        for first in (Trouble.REOPENED, Trouble.STARTING):
-            if self._is(first):
-                return first
+        if self._is(Trouble.REOPENED):
+            return Trouble.REOPENED
         down = self._stream_is_down()
-        if self._asks_in_vain() and (down or self._is(Trouble.OUTCOME_UNKNOWN) or self._is(Trouble.EVENT_MISSING)):
+        to_be_asked_for = down or not self._heard or self._is(Trouble.OUTCOME_UNKNOWN) or self._is(Trouble.EVENT_MISSING)
+        if self._asks_in_vain() and to_be_asked_for:
             return Trouble.UNANSWERED
+        if self._is(Trouble.STARTING):
+            return Trouble.STARTING
         if self._is(Trouble.OUTCOME_UNKNOWN):
             return Trouble.OUTCOME_UNKNOWN
         if self.awaited and self._now() - min(self.awaited.values())[0] > _SLOW_SECONDS:
@@ -239,6 +246,7 @@ class Wire:
 
     def _started(self) -> None:
         """The daemon has heard what it must know before it acts."""
+        self._heard = True
         if self._until.pop(Trouble.STARTING, 0.0) and self._unresolved:
             self._last(Trouble.OUTCOME_UNKNOWN)
         self._unresolved = False
@@ -255,11 +263,11 @@ class Wire:
         return self._is(Trouble.QUESTION_FAILED) and any(self._now() - since > _FOR_GOOD_SECONDS for since in self._failing.values())
 
     def _stream_is_down(self) -> bool:
-        """Whether no private socket lives, for a reason."""
+        """Whether no private socket lives, or it has not asked for all of our events yet, for a reason."""
         if not self._is(Trouble.STREAM_DOWN):
             return False
         hub = self._api.hub
-        if any(not socket.silent for socket in hub._listeners("executionEvents", account=self._account)):
+        if all(any(not socket.silent for socket in hub._listeners(name, account=self._account)) for name in _OWN_EVENTS):
             return False
         self._last(Trouble.EVENT_MISSING, _AFTER_STREAM_SECONDS)
         return True
