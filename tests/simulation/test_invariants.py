@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext, closing
+from contextlib import closing, nullcontext
 from decimal import Decimal
 from pathlib import Path
 
