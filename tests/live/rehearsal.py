@@ -66,7 +66,7 @@ def rehearse(
         loop.run_until_complete(live())
         assert world.failure is None, world.failure
         if alone:
-            check_end(world.exchange, world.account, world.ours, world.var, began_ns=world.began_ns)
+            check_end(world.exchange, world.account, world.our_account, world.var, began_ns=world.began_ns)
     finally:
         world.close()
         asyncio.set_event_loop(None)

@@ -56,7 +56,7 @@ class Dead(random.Random):
 
 def trade(world: World, side: str, size: Decimal) -> None:
     """Trade by another hand."""
-    with world.hands.by_hand():
+    with world.hands.by_hand(world.symbol):
         world.hands.place(world.account, NewOrder("BTC", side, "MARKET", "FAK", size, None))
 
 

@@ -75,10 +75,10 @@ def test_a_position_and_its_stop_are_gone_and_nothing_else(product: str) -> None
     async def script(world: World) -> None:
         await until(lambda: world.ours.refresh().lots > 0 and world.ours.refresh().covered > 0)
         side = "SELL" if world.ours.signed < 0 else "BUY"
-        with world.hands.by_hand():
+        with world.hands.by_hand(world.symbol):
             world.hands.place(world.account, NewOrder(world.symbol, side, "MARKET", "FAK", Decimal("0.02"), None))
         price = Decimal(world.exchange.symbols[world.symbol].book.last * 8 // 10)
-        with world.hands.by_hand():
+        with world.hands.by_hand(world.symbol):
             strange = world.hands.place(world.account, NewOrder(world.symbol, "BUY", "LIMIT", "FAS", Decimal("0.01"), price))
         await bury(world)
         theirs = [p for p in world.account.positions.values() if p.position_id in world.ours.foreign_positions]

@@ -106,7 +106,8 @@ class Acts:
             self._world.process.decider.hangs = True
 
     async def _manual(self, what: Happening) -> None:
-        self._world.hands.act(what.what, int(what.amount))
+        symbol = what.where if what.where in self._world.plan.symbols else self._world.plan.symbol
+        self._world.hands.act(what.what, symbol, int(what.amount))
 
     async def _cash(self, what: Happening) -> None:
         self._world.hands.move_cash(int(what.amount))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 from tests.simulation.evidence import ABORTS, Evidence
 from tests.simulation.invariants import audit_chain_verifies, every_execution_booked_once
-from tests.simulation.ours import Ours, Violation
+from tests.simulation.ours import OurAccount, Violation
 
 from gmobot.clock import trading_day
 from gmobot.emulator.engine.exchange import Exchange
@@ -18,7 +19,7 @@ LATEST_NS = 30_000_000_000
 """How long after its sending an order may be accepted, as far as the daemon believes."""
 
 
-def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, *, began_ns: int) -> None:
+def check_end(exchange: Exchange, account: Account, ours: OurAccount, var: Path, *, began_ns: int) -> None:
     """Our books must be the exchange's, to the unit.
 
     Raises:
@@ -30,27 +31,29 @@ def check_end(exchange: Exchange, account: Account, ours: Ours, var: Path, *, be
         booked, forced = evidence.booked(), evidence.forced()
     finally:
         evidence.forget_connection()
-    every_execution_booked_once(booked, ours.executions)
-    executed = {number for number, execution in ours.executions.items() if ours.includes(execution, forced)}
+    executions = ours.executions
+    every_execution_booked_once(booked, executions)
+    executed = {number for number, execution in executions.items() if ours.includes(execution, forced)}
     problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
-        problems += _orders(db, account, ours, forced) + _money(db, exchange, account, ours) + _days(db, began_ns, exchange.clock.now_ns())
+        problems += _orders(db, account, ours, forced) + _money(db, account, ours) + _days(db, began_ns, exchange.clock.now_ns())
     if problems:
         raise Violation("; ".join(problems))
     audit_chain_verifies(var / "logs")
 
 
-def _orders(db: sqlite3.Connection, account: Account, ours: Ours, forced: set[int]) -> list[str]:
+def _orders(db: sqlite3.Connection, account: Account, ours: OurAccount, forced: set[int]) -> list[str]:
+    by_hand = ours.foreign_orders
     unresolved = db.execute("SELECT intent_id, state FROM intents WHERE state IN ('intent', 'unknown')").fetchall()
     live = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
     known = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE order_id IS NOT NULL AND purpose <> 'forced'")}
     foreign = {row[0] for row in db.execute("SELECT order_id FROM foreign_orders")} - forced
     halted = db.execute("SELECT reason FROM latches WHERE name = 'halt'").fetchone()
-    sent = {number for number, order in account.orders.items() if number not in ours.foreign_orders and order.order_type != "LOSSCUT"}
+    sent = {number for number, order in account.orders.items() if number not in by_hand and order.order_type != "LOSSCUT"}
     # An order that ended without a fill before anybody could see it cannot be told from one that never arrived.
     lost = {number for number in sent - known if account.orders[number].executed or account.orders[number].active}
     strange = {number for number in known - sent if not _cannot_be_told_apart(db, account.orders[number], ours)}
-    there = {order.order_id for order in account.active() if order.order_id not in ours.foreign_orders}
+    there = {order.order_id for order in account.active() if order.order_id not in by_hand}
     problems = {
         f"unresolved intents {unresolved}": bool(unresolved),
         f"orders without an owner {lost}": bool(lost),
@@ -62,7 +65,7 @@ def _orders(db: sqlite3.Connection, account: Account, ours: Ours, forced: set[in
     return [problem for problem, holds in problems.items() if holds]
 
 
-def _cannot_be_told_apart(db: sqlite3.Connection, order: Order, ours: Ours) -> bool:
+def _cannot_be_told_apart(db: sqlite3.Connection, order: Order, ours: OurAccount) -> bool:
     """Return whether a hand's close of our position looks in every word like the lost close of ours that it was taken for."""
     query = "SELECT side, type, lots, server_ns FROM intents WHERE order_id = ?"
     side, kind, lots, sent_ns = db.execute(query, (order.order_id,)).fetchone()
@@ -71,17 +74,16 @@ def _cannot_be_told_apart(db: sqlite3.Connection, order: Order, ours: Ours) -> b
     return closed_ours and alike and order.at_ns <= sent_ns + LATEST_NS
 
 
-def _money(db: sqlite3.Connection, exchange: Exchange, account: Account, ours: Ours) -> list[str]:
-    lots, cash, reported = db.execute(
-        "SELECT json_extract(record, '$.position'), json_extract(record, '$.cash_uyen'), json_extract(record, '$.reported_uyen') "
-        "FROM ledgers"
-    ).fetchone() or (0, 0, 0)
+def _money(db: sqlite3.Connection, account: Account, ours: OurAccount) -> list[str]:
+    ledgers = {symbol: json.loads(record) for symbol, record in db.execute("SELECT symbol, record FROM ledgers")}
+    held = {symbol: (ledgers.get(symbol, {}).get("position", 0), known.signed) for symbol, known in ours.by_symbol.items()}
+    problems = [f"our ledger = the exchange's, to the unit: {lots} lots of {there}" for lots, there in held.values() if lots != there]
     base = db.execute("SELECT value FROM account WHERE key = 'base_cash'").fetchone()
-    yen = reported if any(symbol.endswith("_JPY") for symbol in exchange.symbols) else cash
-    problems = [f"our ledger = the exchange's, to the unit: {lots} lots of {ours.signed}"] if lots != ours.signed else []
     if base is None:
         return [*problems, "the capital was never recorded"]
-    if difference := base[0] + yen - account.jpy_uyen:
+    # On leverage no yen moves for the notional.
+    yen = (ledger["reported_uyen" if symbol.endswith("_JPY") else "cash_uyen"] for symbol, ledger in ledgers.items())
+    if difference := base[0] + sum(yen) - account.jpy_uyen:
         problems.append(f"our ledger = the exchange's, to the unit: cash differs by {difference} uyen")
     return problems
 

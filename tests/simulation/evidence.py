@@ -27,6 +27,7 @@ class Booked(NamedTuple):
     """A row of the fills."""
 
     order_id: int
+    symbol: str
     side: str
     lots: int
     ticks: int
@@ -107,13 +108,18 @@ class Evidence:
         rows = self._all("SELECT json_extract(desired, '$.target') FROM engines WHERE symbol = ?", symbol)
         return int(rows[0][0]) if rows else None
 
-    def asked(self, decision_id: int, sign: int) -> bool:
-        """Return whether the bar of a decision is journaled with a desire in a direction."""
+    def asked(self, symbol: str, decision_id: int, sign: int) -> bool:
+        """Return whether the bar of a symbol's decision was journaled lately, with a desire in a direction."""
         query = (
-            "SELECT 1 FROM journal WHERE seq > (SELECT MAX(seq) - 60 FROM journal) AND kind = 'bar' "
+            "SELECT 1 FROM (SELECT kind, payload FROM journal WHERE symbol = ? ORDER BY seq DESC LIMIT 60) WHERE kind = 'bar' "
             "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = ?"
         )
-        return bool(self._all(query, decision_id, sign))
+        return bool(self._all(query, symbol, decision_id, sign))
+
+    def capital_uyen(self) -> int:
+        """Return the yen that no trade of ours brought, as far as it is booked, 0 before the first look at them."""
+        rows = self._all("SELECT value FROM account WHERE key = 'base_cash'")
+        return int(rows[0][0]) if rows else 0
 
     def fills(self) -> int:
         """Return how many fills are booked."""
@@ -121,17 +127,16 @@ class Evidence:
 
     def booked(self) -> dict[int, Booked]:
         """Return what is booked, by number of the execution."""
-        rows = self._all("SELECT execution_id, order_id, side, lots, ticks, fee_uyen, realized_uyen FROM fills")
+        rows = self._all("SELECT execution_id, order_id, symbol, side, lots, ticks, fee_uyen, realized_uyen FROM fills")
         return {row[0]: Booked(*row[1:]) for row in rows}
 
     def forced(self) -> set[int]:
         """Return orders that were taken for closes of our position by somebody else."""
         return {row[0] for row in self._all("SELECT order_id FROM intents WHERE purpose = 'forced'")}
 
-    def ledger(self) -> dict[str, int]:
-        """Return the symbol's ledger, empty before the first fill."""
-        rows = self._all("SELECT record FROM ledgers")
-        return dict(json.loads(rows[0][0])) if rows else {}
+    def ledgers(self) -> dict[str, dict[str, int]]:
+        """Return each symbol's ledger; of some none before their first fill."""
+        return {symbol: json.loads(record) for symbol, record in self._all("SELECT symbol, record FROM ledgers")}
 
     def _emergency(self) -> list[tuple[str, tuple[Any, ...]]]:
         """Return what is written down beside the database, and is not in it."""

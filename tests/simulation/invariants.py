@@ -1,25 +1,17 @@
 """What must hold, one function for each, seen from the exchange and from the daemon's files, never from the daemon.
 
-When each is looked at, and why that is as good as after every step:
-
-- *At every step*: exposure, what is foreign, protection. Their sums are made again only when the exchange has told of
-  an order, an execution or a position, since nothing else can change them; time without protection is added up at every step.
-- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, unknown outcomes, latches,
-  foreign orders. There is no other way to raise exposure.
-- *After every write of the daemon*: what is booked, against what was executed, and the ledger against what is booked.
-- *At every death and at the end*: the audit chain. It only ever grows, so a link that is wrong stays wrong.
-- *At the end*, after a quiet time, a clean stop and a last look: that nothing is missing. Before, a fill may be under way.
+When each is looked at is told in ``watch.py``.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
 from tests.simulation.evidence import Booked, Evidence, Prior
-from tests.simulation.ours import Holding, Ours, Violation
+from tests.simulation.ours import Holding, OurAccount, Ours, Violation
 from tests.simulation.trouble import APART, BOUNDS, Trouble
 
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, to_uyen
@@ -33,6 +25,12 @@ ALIVE_SECONDS = 60.0
 
 LOSS_ROUNDING_JPY = Decimal(2)
 """What rounding may make of one trade's loss."""
+MOVED = Decimal("0.01")
+"""Share by which prices may have moved since the daemon compared an entry with what the account may come to.
+
+It compares by the last trades that it knows before the entry is written down; the entry reaches the exchange within its
+window of some seconds, and the tape may come as late as an exchange may be silent.
+"""
 
 
 class State(Protocol):
@@ -53,6 +51,23 @@ def exposure_within_limits(holding: Holding, limit_lots: int) -> None:
         raise Violation(f"worst-case exposure: {holding.lots} lots held and {holding.opening} on the way, the limit is {limit_lots}")
 
 
+def positions_within_limits(open_symbols: Collection[str], most: int) -> None:
+    """Hold the symbols in which something is held, or may still be opened, within what may be open at once."""
+    if len(open_symbols) > most:
+        raise Violation(f"worst-case exposure: {', '.join(sorted(open_symbols))} are open at once, the limit is {most}")
+
+
+def leverage_within_limits(gross_uyen: int, equity_uyen: int, max_leverage: Decimal, collar: Decimal) -> None:
+    """Hold the worth of everything, as if all that is open filled, within its multiple of the equity, 0 for any.
+
+    Judged when an entry arrives. Its size comes from the largest leverage itself; what it may come to by then is that and the
+    price collar, as the daemon last knew prices, and what they moved since.
+    """
+    most = equity_uyen * max_leverage * (1 + collar) * (1 + MOVED)
+    if max_leverage and gross_uyen > most:
+        raise Violation(f"worst-case exposure: {gross_uyen / equity_uyen:.4f} times the equity, the limit is {max_leverage}")
+
+
 def no_order_without_a_prior_intent(priors: list[Prior], new: NewOrder) -> None:
     """Look for the intent of an order, durable before it arrived."""
     if not priors:
@@ -69,7 +84,7 @@ def no_intent_with_two_live_orders(priors: list[Prior], sent: set[int], new: New
 
 
 def nothing_raising_while_unknown(evidence: Evidence, prior: Prior) -> None:
-    """Send no entry while any other outcome is unknown."""
+    """Send no entry while any other outcome is unknown, whatever the symbol."""
     if unknown := evidence.unknown(prior.intent_id):
         raise Violation(f"nothing that could raise exposure while an outcome is unknown: intent {prior.intent_id} beside {unknown}")
 
@@ -81,8 +96,8 @@ def no_entry_after_halt(evidence: Evidence, prior: Prior) -> None:
 
 
 def asked_for(evidence: Evidence, prior: Prior, new: NewOrder) -> None:
-    """Send no entry that no journaled decision asked for."""
-    if not evidence.asked(prior.decision_id, 1 if new.side == "BUY" else -1):
+    """Send no entry that no journaled decision of its symbol asked for."""
+    if not evidence.asked(new.symbol, prior.decision_id, 1 if new.side == "BUY" else -1):
         raise Violation(f"an entry that no decision asked for: {new}")
 
 
@@ -92,7 +107,7 @@ def no_change_without_a_prior_intent(evidence: Evidence, order_id: int, ticks: i
         raise Violation(f"no order without a prior intent: order {order_id} was moved to {ticks}")
 
 
-def nothing_foreign_touched(ours: Ours, order_id: int) -> None:
+def nothing_foreign_touched(ours: Ours | OurAccount, order_id: int) -> None:
     """Cancel and change no order that is not ours."""
     if order_id in ours.foreign_orders:
         raise Violation(f"nothing foreign touched: order {order_id} was cancelled or changed")
@@ -127,8 +142,9 @@ def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mappin
         execution = executions.get(number)
         if execution is None:
             raise Violation(f"every execution booked exactly once: {number} never happened")
-        there = (execution.order.order_id, execution.order.side, execution.lots, execution.ticks, execution.fee_uyen)
-        if fill[:5] != there:
+        order = execution.order
+        there = (order.order_id, order.symbol, order.side, execution.lots, execution.ticks, execution.fee_uyen)
+        if fill[:6] != there:
             raise Violation(f"every execution booked exactly once: {number} is booked as {fill}, it was {there}")
 
 
@@ -246,78 +262,3 @@ class TradeLosses(Patience):
         if due and "halt" in latched():
             self._beyond, due = 0, False
         self.bear(now, state, f"a guard halts: a trade has lost {self._beyond // UYEN_PER_YEN} yen" if due else "")
-
-
-class Watch:
-    """Looks at each invariant when it can have changed."""
-
-    def __init__(self, ours: Ours, instrument: Instrument, evidence: Evidence, losses: TradeLosses, *, limit_lots: int) -> None:
-        self._ours = ours
-        self._instrument = instrument
-        self._evidence = evidence
-        self._losses = losses
-        self._limit = limit_lots
-        self._sent: set[int] = set()
-        self._fills = 0
-        self._news = True
-        self._wanted: int | None = None
-        self.protection = Protection()
-        self.exits = Exits()
-
-    def step(self, now: float, state: State) -> None:
-        """Look at what must hold after every step."""
-        holding = self._ours.refresh()
-        exposure_within_limits(holding, self._limit)
-        self.protection.look(now, holding, state)
-        self.exits.look(now, *self._to_go(holding, state), state)
-        self._losses.take(self._ours.fills)
-        self._losses.look(now, self._evidence.latches, state)
-
-    def resumed(self, state: State) -> None:
-        """An operator resumes and takes back what is latched."""
-        self._losses.acknowledged(state)
-
-    def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
-        """Look at an order that reaches the exchange."""
-        nothing_sent_without_leave(sends, new)
-        no_foreign_position_named(self._ours, position_id)
-        priors = self._evidence.priors(new, self._instrument, closing=closing)
-        no_order_without_a_prior_intent(priors, new)
-        prior = no_intent_with_two_live_orders(priors, self._sent, new)
-        if prior.purpose == "entry":
-            nothing_raising_while_unknown(self._evidence, prior)
-            no_entry_after_halt(self._evidence, prior)
-            asked_for(self._evidence, prior, new)
-
-    def change(self, order_id: int, price: Decimal, *, sends: bool) -> None:
-        """Look at a change that reaches the exchange."""
-        nothing_sent_without_leave(sends, f"order {order_id} was changed")
-        nothing_foreign_touched(self._ours, order_id)
-        no_change_without_a_prior_intent(self._evidence, order_id, self._instrument.ticks(price))
-
-    def cancel(self, order_id: int, order: Order | None, *, sends: bool) -> None:
-        """Look at a cancel that reaches the exchange."""
-        nothing_foreign_touched(self._ours, order_id)
-        no_protection_taken_without_leave(sends, order)
-
-    def written(self) -> None:
-        """Look at the books after the daemon wrote to its database."""
-        self._news = True
-        fills = self._evidence.fills()
-        if fills == self._fills:
-            return
-        if fills < self._fills:
-            raise Violation(f"every execution booked exactly once: of {self._fills} fills {fills} are left")
-        self._fills = fills
-        booked = self._evidence.booked()
-        every_execution_booked_once(booked, self._ours.executions)
-        ledger_is_what_is_booked(self._evidence.ledger(), booked, self._instrument)
-
-    def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
-        """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
-        if not holding.lots or not state.recording():
-            return 0, 0
-        if self._news:
-            self._news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
-        held = self._ours.signed
-        return held, held if self._wanted is None else self._wanted

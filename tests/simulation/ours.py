@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from tests.simulation.setting import VISIBILITY_SECONDS
+from tests.simulation.setting import FOREIGN_LOTS, VISIBILITY_SECONDS
 
 from gmobot.clock import NS_PER_SECOND
+from gmobot.core.instrument import Product
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.margin import default_losscut
 from gmobot.emulator.engine.records import Account, Execution, Order, Position
@@ -36,14 +38,15 @@ class Holding:
 
 
 class Ours:
-    """Tells what is ours at the exchange from what is somebody else's.
+    """Tells what is ours of one symbol at the exchange from what is somebody else's.
 
     Attributes:
         symbol: What is traded.
         foreign_orders: Orders that a hand placed.
         foreign_positions: Positions that such an order opened.
-        executions: Everything that was ever executed for the account, by number.
+        executions: Everything that was ever executed for the account in the symbol, by number.
         fills: Those of them that belong into our books, in order.
+        cash_uyen: What they did to our yen, every notional paid for in full.
         taken: What a close of ours filled on that is not ours, empty for nothing.
         dirty: Whether the exchange has told of anything since the sums were made.
     """
@@ -52,12 +55,14 @@ class Ours:
         self._account = account
         self._exchange = exchange
         self.symbol = symbol
+        self.instrument = exchange.instruments[symbol]
         self._foreign_lots = foreign_lots
-        self._leverage = symbol.endswith("_JPY")
+        self._leverage = self.instrument.product is Product.LEVERAGE
         self.foreign_orders: set[int] = set()
         self.foreign_positions: set[int] = set()
         self.executions: dict[int, Execution] = {}
         self.fills: list[Execution] = []
+        self.cash_uyen = 0
         self.taken = ""
         self.holding = Holding()
         self.dirty = True
@@ -68,7 +73,16 @@ class Ours:
         """Our position, negative when short."""
         if not self._leverage:
             return self.refresh().lots
-        return sum(p.lots * p.sign for p in self._account.positions.values() if p.position_id not in self.foreign_positions)
+        return sum(position.lots * position.sign for position in self._positions())
+
+    @property
+    def worth_uyen(self) -> int:
+        """What all fills of ours brought so far: the yen, and what is held at the last price."""
+        return self.cash_uyen + self.gross_uyen(self.signed)
+
+    def gross_uyen(self, lots: int) -> int:
+        """Return what lots come to at the last price."""
+        return self.instrument.notional_uyen(self._exchange.symbols[self.symbol].book.last, lots)
 
     def refresh(self) -> Holding:
         """Sum up again if anything happened.
@@ -117,7 +131,10 @@ class Ours:
         return order.order_id not in self.foreign_orders or order.order_id in forced
 
     def _orders(self) -> list[Order]:
-        return [order for order in self._account.open_orders.values() if order.order_id not in self.foreign_orders]
+        return [order for order in self._account.active(self.symbol) if order.order_id not in self.foreign_orders]
+
+    def _positions(self) -> list[Position]:
+        return [p for p in self._account.positions_of(self.symbol) if p.lots and p.position_id not in self.foreign_positions]
 
     def _on_spot(self) -> Holding:
         lots = self._account.coins[self.symbol] - self._foreign_lots
@@ -128,7 +145,7 @@ class Ours:
         return Holding(lots, covered, sum(order.open_lots for order in orders if order.side == "BUY"))
 
     def _on_leverage(self) -> Holding:
-        positions = [p for p in self._account.positions.values() if p.lots and p.position_id not in self.foreign_positions]
+        positions = self._positions()
         if len({position.side for position in positions}) > 1:
             raise Violation("worst-case exposure: both sides are held")
         orders = self._orders()
@@ -139,8 +156,12 @@ class Ours:
         return Holding(sum(p.lots for p in positions), covered, sum(order.open_lots for order in orders if order.opens))
 
     def _on_news(self, *news: Any) -> None:
-        if news[0] in ("order", "execution", "position"):
-            self.dirty = True
+        if news[0] == "trade":
+            return
+        about = news[1].order if news[0] == "execution" else news[1]
+        if about.symbol != self.symbol:
+            return
+        self.dirty = True
         if news[0] == "execution":
             self._take_fill(news[1])
 
@@ -148,6 +169,7 @@ class Ours:
         self.executions[execution.execution_id] = execution
         if self.includes(execution, set()):
             self.fills.append(execution)
+            self.cash_uyen -= self.instrument.notional_uyen(execution.ticks, execution.lots * execution.sign) + execution.fee_uyen
         if execution.order.order_id not in self.foreign_orders:
             self._look_at_close(execution)
         elif not self._leverage:
@@ -168,3 +190,41 @@ class Ours:
         if order.at_ns > known_ns:
             seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
             self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
+
+
+class OurAccount:
+    """What is ours in all symbols together.
+
+    Attributes:
+        by_symbol: What is ours of each.
+    """
+
+    def __init__(self, exchange: Exchange, account: Account, symbols: Iterable[str]) -> None:
+        self.by_symbol = {symbol: Ours(exchange, account, symbol, FOREIGN_LOTS) for symbol in symbols}
+
+    @property
+    def foreign_orders(self) -> set[int]:
+        """Orders that a hand placed, in any symbol."""
+        return set().union(*(ours.foreign_orders for ours in self.by_symbol.values()))
+
+    @property
+    def executions(self) -> dict[int, Execution]:
+        """Everything that was ever executed for the account, by number."""
+        return {number: execution for ours in self.by_symbol.values() for number, execution in ours.executions.items()}
+
+    def includes(self, execution: Execution, forced: set[int]) -> bool:
+        """Return whether a fill belongs into our books: see :meth:`Ours.includes`."""
+        return self.by_symbol[execution.order.symbol].includes(execution, forced)
+
+    def open_symbols(self) -> list[str]:
+        """Return symbols that hold something of ours, or in which an order of ours may still open something."""
+        holdings = {symbol: ours.refresh() for symbol, ours in self.by_symbol.items()}
+        return [symbol for symbol, holding in holdings.items() if holding.lots or holding.opening]
+
+    def worst_gross_uyen(self) -> int:
+        """Return what all positions come to at the last prices, whichever side, once all that is open to add to them has filled."""
+        return sum(ours.gross_uyen(holding.lots + holding.opening) for ours in self.by_symbol.values() for holding in (ours.refresh(),))
+
+    def equity_uyen(self, capital_uyen: int) -> int:
+        """Return the capital and what our fills made of it, at the last prices."""
+        return capital_uyen + sum(ours.worth_uyen for ours in self.by_symbol.values())

@@ -30,7 +30,7 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         at: Seconds from the start.
         until: When it ends, of what lasts.
         what: Name of the fault, of the command, of what a hand does; stage of a kill.
-        where: Path or channel.
+        where: Path or channel; of a hand the symbol, the plan's first where there is none.
         amount: Probability, seconds, steps, yen: what the kind says.
     """
 
@@ -53,6 +53,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         risk: What differs in the risk section: guards that are on, and what an abort does.
         start: Seconds after the beginning of simulated time, midnight in UTC.
         environment: ``production``: nothing is sent before an operator has acknowledged the configuration.
+        second: What is traded beside the product's own symbol, in the same daemon and on the same account; empty for nothing.
+        filters: What differs in every instrument's filters section.
     """
 
     seed: int
@@ -64,11 +66,18 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     risk: dict[str, str | bool] = {}
     environment: str = "emulator"
     start: float = 0.0
+    second: str = ""
+    filters: dict[str, int] = {}
 
     @property
     def symbol(self) -> str:
-        """What is traded."""
+        """What is traded, or the first of what is."""
         return "BTC_JPY" if self.product == "leverage" else "BTC"
+
+    @property
+    def symbols(self) -> tuple[str, ...]:
+        """All that is traded."""
+        return (self.symbol, self.second) if self.second else (self.symbol,)
 
     def lasting(self, kind: str) -> tuple[Happening, ...]:
         """Return the happenings of a kind."""
@@ -107,6 +116,8 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
 
 NO_ANSWERS = (Fault.SERVER_ERROR_BEFORE, Fault.RATE_LIMITED, Fault.SERVER_BUSY)
 """How questions fail for good."""
+BESIDE: dict[str, tuple[str, ...]] = {"leverage": ("ETH_JPY", "ETH_JPY", "BTC"), "spot": ("ETH", "ETH", "BTC_JPY")}
+"""What may be traded beside a product's symbol: another coin, or the same coin on the other product."""
 HANDS = ("limit", "market", "cancel_ours", "close_ours", "move_ours")
 COMMANDS = ("pause", "halt", "flatten")
 DISTURBANCES = (
@@ -149,7 +160,7 @@ def drawn(seed: int) -> Plan:
         # Who is halted by a guard for the rest of the seed shows little.
         happenings += [Happening(kind="command", at=at, until=at, what="resume") for at in (_at(draw) for _ in range(4))]
     watched = any(happening.kind == "watch" for happening in happenings)
-    return Plan(
+    plan = Plan(
         seed=seed,
         product=product,
         assumptions=assumptions,
@@ -159,6 +170,23 @@ def drawn(seed: int) -> Plan:
         environment=draw.choice(("emulator", "production")) if watched else "emulator",
         happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
     )
+    return _of_two_symbols(draw, plan) if draw.random() < 0.25 else plan
+
+
+def _of_two_symbols(draw: random.Random, plan: Plan) -> Plan:
+    """Return a plan with another symbol beside the first, limits of the account that the two can meet, and hands on either.
+
+    A position here is worth one hundredth of the account.
+    """
+    risk = plan.risk | ({"max_leverage": draw.choice(("0.012", "0.016", "0.02"))} if draw.random() < 0.6 else {})
+    both = msgspec.structs.replace(
+        plan, second=draw.choice(BESIDE[plan.product]), filters={"max_positions": draw.choice((1, 2, 2))}, risk=risk
+    )
+    placed = (
+        msgspec.structs.replace(happening, where=draw.choice(both.symbols)) if happening.kind == "manual" else happening
+        for happening in plan.happenings
+    )
+    return msgspec.structs.replace(both, happenings=tuple(placed))
 
 
 def _fault(draw: random.Random, fault: Fault, places: tuple[str, ...], most: float) -> Happening:

@@ -11,7 +11,9 @@ from gmobot.config import Config
 from gmobot.core.instrument import Instrument, Product
 
 KEY, SECRET = "sim-key", "sim-secret"
+BALANCES = {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5"), "ETH": Decimal(5)}
 FOREIGN_LOTS = 50_000
+"""Of each coin, there from the beginning."""
 VISIBILITY_SECONDS = 3.0
 """The daemon's visibility delay."""
 EMA, SWING = "gmobot.strategies.ema_momentum:EmaMomentum", "tests.simulation.swing:Swing"
@@ -24,7 +26,14 @@ INSTRUMENTS = {
         "BTC", Product.SPOT, Decimal(1), Decimal("0.00001"), Decimal("0.00001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
     ),
     "BTC_JPY": Instrument("BTC_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.001"), Decimal("0.001"), Decimal(5), Decimal(0), Decimal(0)),
+    "ETH": Instrument(
+        "ETH", Product.SPOT, Decimal(1), Decimal("0.0001"), Decimal("0.0001"), Decimal(5), Decimal("-0.0001"), Decimal("0.0005")
+    ),
+    "ETH_JPY": Instrument(
+        "ETH_JPY", Product.LEVERAGE, Decimal(1), Decimal("0.0005"), Decimal("0.0005"), Decimal(5), Decimal(0), Decimal(0)
+    ),
 }
+"""A coin is as dear as another here, so that the account's limits can be met by either; their steps differ, as at the exchange."""
 
 
 def strategy_of(plan: Plan) -> str:
@@ -44,14 +53,16 @@ def configured(plan: Plan, var: Path) -> Config:
             "environment": plan.environment,
             "instruments": [
                 {
-                    "symbol": plan.symbol,
-                    "product": plan.product,
+                    "symbol": symbol,
+                    "product": INSTRUMENTS[symbol].product.value,
                     "bar_seconds": 1,
                     "strategy": strategy,
                     "params": PARAMS[strategy],
                     "sizing": {"method": "fixed", "size": "0.01"},
                     "entry": plan.entry,
+                    "filters": plan.filters,
                 }
+                for symbol in plan.symbols
             ],
             "risk": {
                 "max_drawdown": 0,

@@ -310,7 +310,7 @@ def booked_as_executed() -> tuple[dict[int, Booked], Ours]:
     exchange, customer, ours = made("BTC")
     exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
     rows = {
-        number: Booked(done.order.order_id, done.order.side, done.lots, done.ticks, done.fee_uyen, 0)
+        number: Booked(done.order.order_id, done.order.symbol, done.order.side, done.lots, done.ticks, done.fee_uyen, 0)
         for number, done in ours.executions.items()
     }
     return rows, ours

@@ -16,13 +16,14 @@ from tests.simulation.end import check_end
 from tests.simulation.evidence import Evidence
 from tests.simulation.folder import Folder
 from tests.simulation.hands import Hands
-from tests.simulation.invariants import TradeLosses, Watch, audit_chain_verifies
+from tests.simulation.invariants import audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
-from tests.simulation.ours import Ours, Violation
+from tests.simulation.ours import OurAccount, Ours, Violation
 from tests.simulation.plan import QUIET_SECONDS, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
-from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS, KEY, SECRET, configured
+from tests.simulation.setting import BALANCES, INSTRUMENTS, KEY, SECRET, configured
 from tests.simulation.trouble import Trouble, Wire
+from tests.simulation.watch import Limits, Watch
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.config import Config, Environment
@@ -82,24 +83,22 @@ class World:
         self.config = configured(plan, self.var)
         self.clock = DaemonClock(loop)
         self.disk = Disk(random.Random(f"disk:{plan.seed}"))
-        instrument = INSTRUMENTS[self.symbol]
-        self.account: Account = account(KEY, SECRET, {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {self.symbol: instrument})
+        traded = {symbol: INSTRUMENTS[symbol] for symbol in plan.symbols}
+        self.account: Account = account(KEY, SECRET, BALANCES, traded)
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
         self.exchange = Exchange(
             VirtualClock(loop),
-            {self.symbol: (instrument, SyntheticMarket(instrument, seed=plan.seed, shape=shape))},
+            {symbol: (instrument, SyntheticMarket(instrument, seed=plan.seed, shape=shape)) for symbol, instrument in traded.items()},
             {KEY: self.account},
             assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
         self.began_ns = self.exchange.clock.now_ns()
         self.api = ExchangeApi(self.exchange, seed=plan.seed)
         self.wire = Wire(self.api, self.account, loop.time)
-        self.ours = Ours(self.exchange, self.account, self.symbol, FOREIGN_LOTS)
-        self.hands = Hands(self.exchange, self.account, self.symbol, self.ours, random.Random(f"hands:{plan.seed}"))
-        limit = instrument.lots(self.config.risk.max_position_size)
+        self.our_account = OurAccount(self.exchange, self.account, plan.symbols)
+        self.hands = Hands(self.exchange, self.account, self.our_account, random.Random(f"hands:{plan.seed}"))
         self.evidence = Evidence(self.var / "state" / "gmobot.db", close_on_abort=self.config.risk.close_on_abort)
-        losses = TradeLosses(instrument, self.config.risk.max_trade_loss)
-        self.watch = Watch(self.ours, instrument, self.evidence, losses, limit_lots=limit)
+        self.watch = Watch(self.our_account, self.evidence, Limits.of(self.config))
         self.exchange.place = self._place  # type: ignore[method-assign]
         self.exchange.close = self._close  # type: ignore[method-assign]
         self.exchange.change = self._change  # type: ignore[method-assign]
@@ -112,6 +111,11 @@ class World:
         self._left_unresolved = False
         self._unrecorded_at = float("-inf")
         self._audited_at = 0.0
+
+    @property
+    def ours(self) -> Ours:
+        """What is ours of the first symbol."""
+        return self.our_account.by_symbol[self.symbol]
 
     # --- invariants -----------------------------------------------------------------------------------
 
@@ -167,7 +171,7 @@ class World:
         return self.hands.close(account, new, position_id)
 
     def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
-        self._held(lambda: self.watch.change(order_id, price, sends=self._sends()))
+        self._held(lambda: self.watch.change(order_id, account.orders.get(order_id), price, sends=self._sends()))
         self.hands.change(account, order_id, price, losscut)
 
     def _cancel(self, account: Account, order_id: int) -> None:
@@ -197,7 +201,7 @@ class World:
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         self._give_up()
-        check_end(self.exchange, self.account, self.ours, self.var, began_ns=self.began_ns)
+        check_end(self.exchange, self.account, self.our_account, self.var, began_ns=self.began_ns)
         log = (self.var / "logs" / "audit_events.jsonl").read_bytes()
         orders, executions = len(self.account.orders), len(self.account.executions)
         return Result(
@@ -207,8 +211,8 @@ class World:
             self.kills,
             dict(self.api.faults.struck),
             self.loop.steps,
-            dict(self.watch.protection.longest),
-            dict(self.watch.exits.longest),
+            self.watch.open_seconds,
+            self.watch.exit_seconds,
             log,
         )
 
@@ -313,7 +317,8 @@ class World:
         """Only what filled as the daemon ended may be left for its next start."""
         with closing(sqlite3.connect(self.var / "state" / "gmobot.db")) as db:
             booked = {row[0] for row in db.execute("SELECT execution_id FROM fills")}
-        own = [e for e in self.account.executions if e.order.order_id not in self.ours.foreign_orders and self.ours.includes(e, set())]
+        by_hand = self.our_account.foreign_orders
+        own = [e for e in self.account.executions if e.order.order_id not in by_hand and self.our_account.includes(e, set())]
         missing = [e.execution_id for e in own if _told_ns(e) <= until_ns and e.execution_id not in booked]
         if missing and self.failure is None:
             self.failure = Violation(f"executions {missing} are not booked at the end")
@@ -348,12 +353,12 @@ class World:
             timeouts=Timeouts(connect=2.0, reply=2.5),
         )
         draw, pacer, backoff = random.Random(f"{self.plan.seed}:{self.lives}"), CommandPacer(clock), Backoff(0.2, 2.0)
-        public = PublicStream(transport, clock, pacer, symbols=[self.symbol], seed=draw, backoff=backoff, silence_seconds=15.0)
+        public = PublicStream(transport, clock, pacer, symbols=list(self.plan.symbols), seed=draw, backoff=backoff, silence_seconds=15.0)
         private = PrivateStream(transport, rest, clock, pacer, seed=draw, backoff=backoff, channels=private_channels(self.config))
         daemon = Daemon(
             self.config,
             Links(rest, public, rest, private),
-            {self.symbol: self.program},
+            dict.fromkeys(self.plan.symbols, self.program),
             store=store,
             telemetry=Telemetry(version="sim", config_hash=self.config.hash()),
             clock=clock,

@@ -1,0 +1,198 @@
+"""When each invariant is looked at, and why that is as good as after every step.
+
+- *At every step*: exposure, what is foreign, protection. Their sums are made again only when the exchange has told of
+  an order, an execution or a position, since nothing else can change them; time without protection is added up at every step.
+- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, unknown outcomes, latches,
+  foreign orders, the account's leverage. There is no other way to raise exposure.
+- *After every write of the daemon*: what is booked, against what was executed, and the ledgers against what is booked.
+- *At every death and at the end*: the audit chain. It only ever grows, so a link that is wrong stays wrong.
+- *At the end*, after a quiet time, a clean stop and a last look: that nothing is missing. Before, a fill may be under way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+
+from tests.simulation.evidence import Evidence, Prior
+from tests.simulation.invariants import (
+    Exits,
+    Protection,
+    State,
+    TradeLosses,
+    asked_for,
+    every_execution_booked_once,
+    exposure_within_limits,
+    ledger_is_what_is_booked,
+    leverage_within_limits,
+    no_change_without_a_prior_intent,
+    no_entry_after_halt,
+    no_foreign_position_named,
+    no_intent_with_two_live_orders,
+    no_order_without_a_prior_intent,
+    no_protection_taken_without_leave,
+    nothing_foreign_touched,
+    nothing_raising_while_unknown,
+    nothing_sent_without_leave,
+    positions_within_limits,
+)
+from tests.simulation.ours import Holding, OurAccount, Ours, Violation
+from tests.simulation.trouble import Trouble
+
+from gmobot.config import Config
+from gmobot.emulator.engine.checks import NewOrder
+from gmobot.emulator.engine.records import Order
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What the configuration allows.
+
+    Attributes:
+        position: Coins of one symbol.
+        positions: Symbols that may be open at once.
+        leverage: Worth of all positions over equity, 0 for any.
+        collar: Share by which prices may have moved since an entry was sized.
+        trade_loss: Yen of one trade, 0 for any.
+    """
+
+    position: Decimal
+    positions: int
+    leverage: Decimal
+    collar: Decimal
+    trade_loss: Decimal
+
+    @classmethod
+    def of(cls, config: Config) -> Limits:
+        """Return them as configured."""
+        risk, most = config.risk, max(instrument.filters.max_positions for instrument in config.instruments)
+        return cls(risk.max_position_size, most, risk.max_leverage, risk.price_collar, risk.max_trade_loss)
+
+
+class SymbolWatch:
+    """Looks at what must hold of one symbol at every step."""
+
+    def __init__(self, ours: Ours, evidence: Evidence, limits: Limits) -> None:
+        self._ours = ours
+        self._evidence = evidence
+        self._limit = ours.instrument.lots(limits.position)
+        self._losses = TradeLosses(ours.instrument, limits.trade_loss)
+        self._wanted: int | None = None
+        self.news = True
+        self.protection = Protection()
+        self.exits = Exits()
+
+    def step(self, now: float, state: State) -> None:
+        """Look at exposure, protection, exits and losses."""
+        holding = self._ours.refresh()
+        exposure_within_limits(holding, self._limit)
+        self.protection.look(now, holding, state)
+        self.exits.look(now, *self._to_go(holding, state), state)
+        self._losses.take(self._ours.fills)
+        self._losses.look(now, self._evidence.latches, state)
+
+    def resumed(self, state: State) -> None:
+        """An operator resumes."""
+        self._losses.acknowledged(state)
+
+    def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
+        """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
+        if not holding.lots or not state.recording():
+            return 0, 0
+        if self.news:
+            self.news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
+        held = self._ours.signed
+        return held, held if self._wanted is None else self._wanted
+
+
+class Watch:
+    """Looks at each invariant when it can have changed."""
+
+    def __init__(self, ours: OurAccount, evidence: Evidence, limits: Limits) -> None:
+        self._ours = ours
+        self._evidence = evidence
+        self._limits = limits
+        self._sent: set[int] = set()
+        self._fills = 0
+        self._symbols = {symbol: SymbolWatch(known, evidence, limits) for symbol, known in ours.by_symbol.items()}
+
+    @property
+    def open_seconds(self) -> dict[Trouble, float]:
+        """Seconds of the longest stretch without protection, by cause."""
+        return _longest(watch.protection.longest for watch in self._symbols.values())
+
+    @property
+    def exit_seconds(self) -> dict[Trouble, float]:
+        """Seconds of the longest stretch until an exit was done, by cause."""
+        return _longest(watch.exits.longest for watch in self._symbols.values())
+
+    def step(self, now: float, state: State) -> None:
+        """Look at what must hold after every step."""
+        for watch in self._symbols.values():
+            watch.step(now, state)
+        positions_within_limits(self._ours.open_symbols(), self._limits.positions)
+
+    def resumed(self, state: State) -> None:
+        """An operator resumes and takes back what is latched."""
+        for watch in self._symbols.values():
+            watch.resumed(state)
+
+    def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
+        """Look at an order that reaches the exchange."""
+        ours = self._ours.by_symbol[new.symbol]
+        nothing_sent_without_leave(sends, new)
+        no_foreign_position_named(ours, position_id)
+        priors = self._evidence.priors(new, ours.instrument, closing=closing)
+        no_order_without_a_prior_intent(priors, new)
+        prior = no_intent_with_two_live_orders(priors, self._sent, new)
+        if prior.purpose == "entry":
+            self._entry(prior, new)
+
+    def change(self, order_id: int, order: Order | None, price: Decimal, *, sends: bool) -> None:
+        """Look at a change that reaches the exchange."""
+        nothing_sent_without_leave(sends, f"order {order_id} was changed")
+        nothing_foreign_touched(self._ours, order_id)
+        if order is None:
+            raise Violation(f"no order without a prior intent: order {order_id}, which never was, was changed")
+        ticks = self._ours.by_symbol[order.symbol].instrument.ticks(price)
+        no_change_without_a_prior_intent(self._evidence, order_id, ticks)
+
+    def cancel(self, order_id: int, order: Order | None, *, sends: bool) -> None:
+        """Look at a cancel that reaches the exchange."""
+        nothing_foreign_touched(self._ours, order_id)
+        no_protection_taken_without_leave(sends, order)
+
+    def written(self) -> None:
+        """Look at the books after the daemon wrote to its database."""
+        for watch in self._symbols.values():
+            watch.news = True
+        fills = self._evidence.fills()
+        if fills == self._fills:
+            return
+        if fills < self._fills:
+            raise Violation(f"every execution booked exactly once: of {self._fills} fills {fills} are left")
+        self._fills = fills
+        booked, ledgers = self._evidence.booked(), self._evidence.ledgers()
+        every_execution_booked_once(booked, self._ours.executions)
+        for symbol, ours in self._ours.by_symbol.items():
+            its = {number: fill for number, fill in booked.items() if fill.symbol == symbol}
+            ledger_is_what_is_booked(ledgers.get(symbol, {}), its, ours.instrument)
+
+    def _entry(self, prior: Prior, new: NewOrder) -> None:
+        """Look at an order that opens; what it adds to the account counts as if it had been taken."""
+        nothing_raising_while_unknown(self._evidence, prior)
+        no_entry_after_halt(self._evidence, prior)
+        asked_for(self._evidence, prior, new)
+        ours, limits = self._ours.by_symbol[new.symbol], self._limits
+        positions_within_limits({*self._ours.open_symbols(), new.symbol}, limits.positions)
+        gross = self._ours.worst_gross_uyen() + ours.gross_uyen(ours.instrument.lots(new.size))
+        leverage_within_limits(gross, self._ours.equity_uyen(self._evidence.capital_uyen()), limits.leverage, limits.collar)
+
+
+def _longest(stretches: Iterable[Mapping[Trouble, float]]) -> dict[Trouble, float]:
+    longest: dict[Trouble, float] = {}
+    for by_cause in stretches:
+        for cause, seconds in by_cause.items():
+            longest[cause] = max(seconds, longest.get(cause, 0.0))
+    return longest
