@@ -20,6 +20,7 @@ from tests.simulation.invariants import (
     every_execution_booked_once,
     exposure_within_limits,
     ledger_is_what_is_booked,
+    leverage_within_limits,
     no_change_without_a_prior_intent,
     no_entry_after_halt,
     no_foreign_position_named,
@@ -29,11 +30,12 @@ from tests.simulation.invariants import (
     nothing_foreign_touched,
     nothing_raising_while_unknown,
     nothing_sent_without_leave,
+    positions_within_limits,
 )
 from tests.simulation.loop import EPOCH_NS
-from tests.simulation.ours import Holding, Ours, Violation
+from tests.simulation.ours import Holding, OurAccount, Ours, Violation
 from tests.simulation.plan import Plan
-from tests.simulation.setting import FOREIGN_LOTS, INSTRUMENTS
+from tests.simulation.setting import BALANCES, FOREIGN_LOTS, INSTRUMENTS
 from tests.simulation.trouble import BOUNDS, Trouble
 
 from gmobot.clock import NS_PER_SECOND
@@ -62,10 +64,12 @@ class FixedClock:
         return 0.0
 
 
-def intent(number: int, *, state: IntentState = IntentState.INTENT, order_id: int | None = None, amending_to: int = 0) -> Intent:
+def intent(
+    number: int, *, state: IntentState = IntentState.INTENT, order_id: int | None = None, amending_to: int = 0, symbol: str = "BTC"
+) -> Intent:
     return Intent(
         intent_id=number,
-        symbol="BTC",
+        symbol=symbol,
         purpose=Purpose.ENTRY,
         side=Side.BUY,
         type=OrderType.MARKET,
@@ -108,12 +112,21 @@ def apply(database: Path, *batch: statements.Statement) -> None:
 
 def made(symbol: str) -> tuple[Exchange, Account, Ours]:
     """Return an exchange whose customer has yen and coins that are nobody's business."""
-    instrument = INSTRUMENTS[symbol]
-    customer = account("key", "secret", {"JPY": Decimal(10_000_000), "BTC": Decimal("0.5")}, {symbol: instrument})
-    exchange = Exchange(FixedClock(), {symbol: (instrument, SyntheticMarket(instrument, seed=1))}, {"key": customer})
+    exchange, customer = listing(symbol)
     ours = Ours(exchange, customer, symbol, FOREIGN_LOTS)
-    exchange.symbols[symbol].book.recentre("BUY", 10_000_000)
     return exchange, customer, ours
+
+
+def listing(*symbols: str) -> tuple[Exchange, Account]:
+    """Return an exchange on which everything costs the same, and its customer."""
+    traded = {symbol: INSTRUMENTS[symbol] for symbol in symbols}
+    customer = account("key", "secret", BALANCES, traded)
+    markets = {symbol: (instrument, SyntheticMarket(instrument, seed=1)) for symbol, instrument in traded.items()}
+    exchange = Exchange(FixedClock(), markets, {"key": customer})
+    for symbol in symbols:
+        exchange.symbols[symbol].book.recentre("BUY", 10_000_000)
+        exchange.symbols[symbol].book.last = 10_000_000
+    return exchange, customer
 
 
 # --- orders -------------------------------------------------------------------------------------------
@@ -158,6 +171,13 @@ def test_no_entry_beside_an_unknown_outcome(database: Path, evidence: Evidence, 
         nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
 
 
+def test_no_entry_beside_an_unknown_outcome_of_another_symbol(database: Path, evidence: Evidence) -> None:
+    apply(database, statements.insert_intent(intent(1)))
+    apply(database, statements.insert_intent(intent(2, symbol="BTC_JPY", state=IntentState.UNKNOWN)))
+    with pytest.raises(Violation, match="while an outcome is unknown: intent 1 beside 1"):
+        nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+
+
 @pytest.mark.parametrize("latch", [Latch.HALT, Latch.PAUSE, Latch.CLOSE])
 def test_no_entry_after_a_latch(database: Path, evidence: Evidence, latch: Latch) -> None:
     no_entry_after_halt(evidence, Prior(1, 77, "entry"))
@@ -173,6 +193,8 @@ def test_an_entry_serves_a_journaled_decision(database: Path, evidence: Evidence
     row = f'{{"bar": {{"open_time": {payload}}}, "desired": {{"action": 1}}}}'
     journal = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload) VALUES ('r', 1, 'bar', 'BTC', ?)"
     apply(database, (journal, (row,)))
+    with pytest.raises(Violation, match="no decision asked for"):
+        asked_for(evidence, Prior(1, payload, "entry"), NewOrder("ETH", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
     if asked:
         asked_for(evidence, Prior(1, 77, "entry"), BUY)
     else:
@@ -187,6 +209,41 @@ def test_exposure_counts_what_may_still_fill() -> None:
     exposure_within_limits(Holding(lots=600, opening=400), 1_000)
     with pytest.raises(Violation, match="worst-case exposure: 600 lots held and 401 on the way"):
         exposure_within_limits(Holding(lots=600, opening=401), 1_000)
+
+
+def test_as_many_symbols_are_open_as_may_be() -> None:
+    positions_within_limits(["BTC"], 1)
+    with pytest.raises(Violation, match="worst-case exposure: BTC, ETH are open at once, the limit is 1"):
+        positions_within_limits(["BTC", "ETH"], 1)
+
+
+@pytest.mark.parametrize(("gross", "exceeds"), [(103, False), (104, True)])
+def test_leverage_is_what_it_may_be_with_the_collar_and_what_prices_moved(gross: int, exceeds: bool) -> None:  # parametrised
+    leverage_within_limits(gross, 10_000, Decimal(0), Decimal("0.02"))
+    if exceeds:
+        with pytest.raises(Violation, match=r"worst-case exposure: 0\.0104 times the equity, the limit is 0\.01"):
+            leverage_within_limits(gross, 10_000, Decimal("0.01"), Decimal("0.02"))
+    else:
+        leverage_within_limits(gross, 10_000, Decimal("0.01"), Decimal("0.02"))
+
+
+def test_the_sums_of_the_account_take_either_side_and_what_may_still_open() -> None:
+    exchange, customer = listing("BTC", "BTC_JPY", "ETH_JPY")
+    ours = OurAccount(exchange, customer, exchange.symbols)
+    assert (ours.open_symbols(), ours.worst_gross_uyen(), ours.equity_uyen(7)) == ([], 0, 7)
+    exchange.place(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
+    exchange.place(customer, NewOrder("ETH_JPY", "BUY", "LIMIT", "FAS", Decimal("0.01"), Decimal(9_900_000)))
+    assert ours.open_symbols() == ["BTC_JPY", "ETH_JPY"]
+    last = exchange.symbols["BTC_JPY"].book.last
+    assert ours.worst_gross_uyen() == (last + 10_000_000) * 10_000
+    capital = customer.jpy_uyen
+    before = ours.equity_uyen(capital)
+    exchange.symbols["BTC_JPY"].book.last = last + 100_000
+    assert ours.equity_uyen(capital) == before - 100_000 * 10_000, "a short one loses"
+    ours.by_symbol["BTC"].foreign_orders.add(exchange._order_id + 1)
+    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    assert ours.open_symbols() == ["BTC_JPY", "ETH_JPY"], "the owner's coins are beside the account's limits"
+    assert ours.foreign_orders == {exchange._order_id}
 
 
 def test_foreign_coins_are_not_sold() -> None:

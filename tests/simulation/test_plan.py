@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.simulation.loop import EPOCH_NS
-from tests.simulation.plan import COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, SECONDS, drawn, read, written
+from tests.simulation.plan import BESIDE, COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, SECONDS, drawn, read, written
 
 from gmobot.clock import NS_PER_SECOND, trading_day
 from gmobot.emulator.faults import Fault
@@ -52,6 +52,17 @@ def test_some_plans_cross_the_turn_of_the_trading_day_and_the_booking_of_its_fee
     assert len(turning) > len(PLANS) / 6
     assert all(trading_day(EPOCH_NS + int(plan.start) * NS_PER_SECOND) == TODAY for plan in PLANS)
     assert all(trading_day(EPOCH_NS + int(plan.start + SECONDS - 120.0) * NS_PER_SECOND) == TODAY + 1 for plan in turning)
+
+
+def test_a_share_of_the_plans_trades_two_symbols_under_limits_of_the_account() -> None:
+    both = [plan for plan in PLANS if plan.second]
+    assert len(PLANS) / 6 < len(both) < len(PLANS) / 3
+    pairs = {(product, second) for product, seconds in BESIDE.items() for second in seconds}
+    assert {(plan.product, plan.second) for plan in both} == pairs
+    assert {plan.filters["max_positions"] for plan in both} == {1, 2}
+    assert {"max_leverage" in plan.risk for plan in both} == {True, False}
+    touched = {(plan.second, happening.where == plan.second) for plan in both for happening in plan.lasting("manual")}
+    assert touched == {(second, either) for _, second in pairs for either in (True, False)}
 
 
 def test_happenings_come_in_order_and_what_lasts_ends_after_it_began() -> None:

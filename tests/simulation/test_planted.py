@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -15,6 +16,7 @@ from tests.simulation.shrink import shrunk
 
 import gmobot.live.plan
 import gmobot.live.trader
+from gmobot.live.account import Account
 from gmobot.live.books import Books
 from gmobot.live.daemon import Daemon
 from gmobot.live.difference import Difference
@@ -233,6 +235,39 @@ def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(gmobot.live.plan, "_piece", lambda lots, now: right(lots, now) + (lots > 0))
     monkeypatch.setattr(OrderGate, "denial", lambda *_, **__: None)
     assert "worst-case exposure" in found(plan())
+
+
+def two(second: str, *happenings: Happening, **risk: str | bool) -> Plan:
+    """Return a short plan of two symbols, of which one at a time may be open unless the risk section has a limit."""
+    product = "spot" if second in ("ETH", "BTC_JPY") else "leverage"
+    return msgspec.structs.replace(
+        plan(*happenings, product=product, risk=risk), second=second, filters={"max_positions": 2 if risk else 1}
+    )
+
+
+@pytest.mark.parametrize("second", ["ETH", "ETH_JPY", "BTC", "BTC_JPY"])
+def test_two_symbols_on_one_account_break_nothing(second: str) -> None:
+    assert play(two(second, HALT, KILL, max_leverage="0.02")).orders > 10
+
+
+@pytest.mark.parametrize("second", ["ETH", "BTC"])
+def test_more_symbols_open_at_once_than_may_be(monkeypatch: pytest.MonkeyPatch, second: str) -> None:
+    monkeypatch.setattr(Account, "open_beside", lambda *_: [])
+    assert "are open at once, the limit is 1" in found(two(second))
+
+
+def test_an_entry_that_is_judged_without_what_another_symbol_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Account.worst_gross_uyen
+    monkeypatch.setattr(Account, "worst_gross_uyen", lambda self, symbol, **adding: right(self, symbol, **adding) if adding else 0)
+    assert "times the equity, the limit is 0.012" in found(two("ETH", max_leverage="0.012"))
+
+
+def test_an_entry_beside_an_order_of_another_symbol_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Daemon._standing
+    monkeypatch.setattr(Daemon, "_standing", lambda self: replace(right(self), unknown=0))
+    monkeypatch.setattr(Guards, "entry_bar", lambda *_: None)
+    lost = Happening(kind="fault", what="reply_lost_before", where="/v1/order", at=20.0, until=SECONDS, amount=0.3)
+    assert "while an outcome is unknown" in found(msgspec.structs.replace(two("ETH_JPY", lost, max_leverage="0"), seed=5))
 
 
 def test_a_plan_shrinks_to_the_two_happenings_that_a_bug_takes(monkeypatch: pytest.MonkeyPatch) -> None:
