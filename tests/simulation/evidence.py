@@ -75,14 +75,14 @@ class Evidence:
             return True
         return any(sql.startswith("UPDATE intents") and values[2] == ticks and values[3] == order_id for sql, values in self._emergency())
 
-    def unknown(self, but: int) -> int:
-        """Return how many orders' outcomes are not known, one aside."""
-        return int(self._all("SELECT COUNT(*) FROM intents WHERE state IN ('intent', 'unknown') AND intent_id <> ?", but)[0][0])
+    def unknown(self) -> set[int]:
+        """Return the intents whose outcome is not known, of any symbol."""
+        return {row[0] for row in self._all("SELECT intent_id FROM intents WHERE state IN ('intent', 'unknown')")}
 
     def unresolved(self) -> bool:
         """Return whether what a dead process left behind has orders whose outcome nobody knows."""
         try:
-            return self.unknown(0) > 0 or any(sql.startswith("INSERT INTO intents") for sql, _ in self._emergency())
+            return bool(self.unknown()) or any(sql.startswith("INSERT INTO intents") for sql, _ in self._emergency())
         except sqlite3.OperationalError:
             # It died before there was anything to read.
             return False

@@ -83,10 +83,15 @@ def no_intent_with_two_live_orders(priors: list[Prior], sent: set[int], new: New
     return fresh[-1]
 
 
-def nothing_raising_while_unknown(evidence: Evidence, prior: Prior) -> None:
-    """Send no entry while any other outcome is unknown, whatever the symbol."""
-    if unknown := evidence.unknown(prior.intent_id):
-        raise Violation(f"nothing that could raise exposure while an outcome is unknown: intent {prior.intent_id} beside {unknown}")
+def nothing_raising_while_unknown(unknown: set[int], prior: Prior) -> None:
+    """Send no entry while any other outcome is unknown, whatever the symbol.
+
+    Args:
+        unknown: Intents whose outcome was not known as the entry left; what leaves right behind it is no matter of the entry.
+        prior: The entry's own.
+    """
+    if others := sorted(unknown - {prior.intent_id}):
+        raise Violation(f"nothing that could raise exposure while an outcome is unknown: intent {prior.intent_id} beside {others}")
 
 
 def no_entry_after_halt(evidence: Evidence, prior: Prior) -> None:

@@ -116,8 +116,9 @@ class DecisionWorker:
 class MortalTransport:
     """The in-memory transport of a process that can be killed, and the wire that is watched."""
 
-    def __init__(self, api: ExchangeApi, life: Mortal, wire: Wire) -> None:
+    def __init__(self, api: ExchangeApi, life: Mortal, wire: Wire, leaves: Callable[[Request], None]) -> None:
         self._inner = MemoryTransport(api)
+        self._leaves = leaves
         self._life = life
         self._wire = wire
 
@@ -128,6 +129,7 @@ class MortalTransport:
         if stage == "before":
             self._life.die()
             raise NotSent("the process is dead")
+        self._leaves(request)
         reply = await self._watched(request, timeouts)
         if stage == "accepted":
             self._life.die()

@@ -165,17 +165,17 @@ def test_an_intent_is_sent_once() -> None:
 @pytest.mark.parametrize("state", [IntentState.INTENT, IntentState.UNKNOWN])
 def test_no_entry_beside_an_unknown_outcome(database: Path, evidence: Evidence, state: IntentState) -> None:
     apply(database, statements.insert_intent(intent(1)))
-    nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+    nothing_raising_while_unknown(evidence.unknown(), Prior(1, 77, "entry"))
     apply(database, statements.insert_intent(intent(2, state=state)))
     with pytest.raises(Violation, match="while an outcome is unknown"):
-        nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+        nothing_raising_while_unknown(evidence.unknown(), Prior(1, 77, "entry"))
 
 
 def test_no_entry_beside_an_unknown_outcome_of_another_symbol(database: Path, evidence: Evidence) -> None:
     apply(database, statements.insert_intent(intent(1)))
     apply(database, statements.insert_intent(intent(2, symbol="BTC_JPY", state=IntentState.UNKNOWN)))
-    with pytest.raises(Violation, match="while an outcome is unknown: intent 1 beside 1"):
-        nothing_raising_while_unknown(evidence, Prior(1, 77, "entry"))
+    with pytest.raises(Violation, match=r"while an outcome is unknown: intent 1 beside \[2\]"):
+        nothing_raising_while_unknown(evidence.unknown(), Prior(1, 77, "entry"))
 
 
 @pytest.mark.parametrize("latch", [Latch.HALT, Latch.PAUSE, Latch.CLOSE])

@@ -2,8 +2,8 @@
 
 - *At every step*: exposure, what is foreign, protection. Their sums are made again only when the exchange has told of
   an order, an execution or a position, since nothing else can change them; time without protection is added up at every step.
-- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, unknown outcomes, latches,
-  foreign orders, the account's leverage. There is no other way to raise exposure.
+- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, latches, foreign orders, the
+  account's leverage, and which outcomes were unknown as it left. There is no other way to raise exposure.
 - *After every write of the daemon*: what is booked, against what was executed, and the ledgers against what is booked.
 - *At every death and at the end*: the audit chain. It only ever grows, so a link that is wrong stays wrong.
 - *At the end*, after a quiet time, a clean stop and a last look: that nothing is missing. Before, a fill may be under way.
@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 
+import msgspec
 from tests.simulation.evidence import Evidence, Prior
 from tests.simulation.invariants import (
     Exits,
@@ -43,6 +44,7 @@ from tests.simulation.trouble import Trouble
 from gmobot.config import Config
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.records import Order
+from gmobot.venue.transport import Request
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,6 +117,7 @@ class Watch:
         self._limits = limits
         self._sent: set[int] = set()
         self._fills = 0
+        self._unknown: dict[str, set[int]] = {}
         self._symbols = {symbol: SymbolWatch(known, evidence, limits) for symbol, known in ours.by_symbol.items()}
 
     @property
@@ -137,6 +140,11 @@ class Watch:
         """An operator resumes and takes back what is latched."""
         for watch in self._symbols.values():
             watch.resumed(state)
+
+    def leaves(self, request: Request) -> None:
+        """Take note of what is unknown as an order leaves: of each symbol one is on its way at a time."""
+        if request.path.endswith("/v1/order"):
+            self._unknown[msgspec.json.decode(request.body)["symbol"]] = self._evidence.unknown()
 
     def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""
@@ -181,7 +189,7 @@ class Watch:
 
     def _entry(self, prior: Prior, new: NewOrder) -> None:
         """Look at an order that opens; what it adds to the account counts as if it had been taken."""
-        nothing_raising_while_unknown(self._evidence, prior)
+        nothing_raising_while_unknown(self._unknown[new.symbol], prior)
         no_entry_after_halt(self._evidence, prior)
         asked_for(self._evidence, prior, new)
         ours, limits = self._ours.by_symbol[new.symbol], self._limits

@@ -338,7 +338,7 @@ class World:
         worker, decider, transport, clock = (
             MortalWorker(life, self._written),
             DecisionWorker(life),
-            MortalTransport(self.api, life, self.wire),
+            MortalTransport(self.api, life, self.wire, self.watch.leaves),
             self.clock,
         )
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
