@@ -55,6 +55,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         environment: ``production``: nothing is sent before an operator has acknowledged the configuration.
         second: What is traded beside the product's own symbol, in the same daemon and on the same account; empty for nothing.
         filters: What differs in every instrument's filters section.
+        write_seconds: How long the database takes for a write: meanwhile another symbol goes on.
     """
 
     seed: int
@@ -68,6 +69,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     start: float = 0.0
     second: str = ""
     filters: dict[str, int] = {}
+    write_seconds: float = 0.0
 
     @property
     def symbol(self) -> str:
@@ -186,7 +188,7 @@ def _of_two_symbols(draw: random.Random, plan: Plan) -> Plan:
         msgspec.structs.replace(happening, where=draw.choice(both.symbols)) if happening.kind == "manual" else happening
         for happening in plan.happenings
     )
-    return msgspec.structs.replace(both, happenings=tuple(placed))
+    return msgspec.structs.replace(both, happenings=tuple(placed), write_seconds=draw.choice((0.0, 0.005, 0.05)))
 
 
 def _fault(draw: random.Random, fault: Fault, places: tuple[str, ...], most: float) -> Happening:

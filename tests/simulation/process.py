@@ -71,13 +71,28 @@ class Mortal:
 
 
 class MortalWorker:
-    """Runs calls of the database inline until its process is dead."""
+    """Runs calls of the database one after another until its process is dead: inline, or where writing takes time, that much later."""
 
-    def __init__(self, life: Mortal, written: Callable[[], None]) -> None:
+    def __init__(self, life: Mortal, written: Callable[[], None], *, seconds: float = 0.0) -> None:
         self._life = life
         self._written = written
+        self._seconds = seconds
+        self._turn = asyncio.Lock()
 
     async def run(self, call: Callable[[], T]) -> T:
+        if not self._seconds:
+            return self._run(call)
+        # As on a thread, who stops waiting does not stop the call.
+        later = asyncio.ensure_future(self._later(call))
+        later.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(later)
+
+    async def _later(self, call: Callable[[], T]) -> T:
+        async with self._turn:
+            await asyncio.sleep(self._seconds)
+            return self._run(call)
+
+    def _run(self, call: Callable[[], T]) -> T:
         life, doom = self._life, self._life.doom
         if life.dead:
             raise StoreError("the process is dead")

@@ -60,6 +60,7 @@ def test_a_share_of_the_plans_trades_two_symbols_under_limits_of_the_account() -
     pairs = {(product, second) for product, seconds in BESIDE.items() for second in seconds}
     assert {(plan.product, plan.second) for plan in both} == pairs
     assert {plan.filters["max_positions"] for plan in both} == {1, 2}
+    assert {plan.write_seconds for plan in both} == {0.0, 0.005, 0.05}
     assert {"max_leverage" in plan.risk for plan in both} == {True, False}
     touched = {(plan.second, happening.where == plan.second) for plan in both for happening in plan.lasting("manual")}
     assert touched == {(second, either) for _, second in pairs for either in (True, False)}

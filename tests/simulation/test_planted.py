@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -260,6 +261,13 @@ def test_an_entry_that_is_judged_without_what_another_symbol_holds(monkeypatch: 
     right = Account.worst_gross_uyen
     monkeypatch.setattr(Account, "worst_gross_uyen", lambda self, symbol, **adding: right(self, symbol, **adding) if adding else 0)
     assert "times the equity, the limit is 0.012" in found(two("ETH", max_leverage="0.012"))
+
+
+def test_entries_of_two_symbols_that_are_on_their_way_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OrderGate, "entering", lambda _: contextlib.nullcontext(True))
+    monkeypatch.setattr(SymbolTrader, "_last_word", lambda *_: None)
+    slow = msgspec.structs.replace(two("BTC"), write_seconds=0.05)
+    assert re.search("while an outcome is unknown|are open at once", found(slow))
 
 
 def test_an_entry_beside_an_order_of_another_symbol_that_is_lost(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import sqlite3
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,24 @@ class Bench:
 
     def _written(self) -> None:
         self.writes += 1
+
+
+def test_where_writing_takes_time_calls_follow_each_other_and_who_stops_waiting_stops_none() -> None:
+    loop, done = VirtualLoop(1), list[tuple[int, float]]()
+
+    def note(number: int) -> None:
+        done.append((number, loop.time()))
+
+    async def write() -> None:
+        worker = MortalWorker(Mortal(), lambda: None, seconds=0.05)
+        calls = [asyncio.ensure_future(worker.run(partial(note, number))) for number in range(3)]
+        await asyncio.sleep(0.06)
+        calls[1].cancel()
+        await calls[2]
+
+    loop.run_until_complete(write())
+    loop.close()
+    assert [(number, round(at, 2)) for number, at in done] == [(0, 0.05), (1, 0.1), (2, 0.15)]
 
 
 @pytest.mark.parametrize(("after", "kept"), [(False, 2), (True, 3)])

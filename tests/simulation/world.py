@@ -336,7 +336,7 @@ class World:
         run_id = f"sim-{self.plan.seed}-{self.lives}"
         life = Mortal()
         worker, decider, transport, clock = (
-            MortalWorker(life, self._written),
+            MortalWorker(life, self._written, seconds=self.plan.write_seconds),
             DecisionWorker(life),
             MortalTransport(self.api, life, self.wire, self.watch.leaves),
             self.clock,
