@@ -316,3 +316,21 @@ def test_the_audit_log_says_what_an_order_is_and_leaves_out_what_it_is_not() -> 
     assert (told["position_id"], told["order_id"]) == (0, 0)
     assert (told["losscut_price"], told["detail"], told["price"]) == ("5", "why", str(PRICE - 100))
     assert (told["size"], told["executed_size"]) == ("0.00100", "0.00003")
+
+
+async def test_what_is_not_on_disk_yet_is_not_settled(bench: Bench) -> None:
+    await bench.open()
+    intent = await bench.intend()
+    assert bench.books.unsettled() == 1
+    seen: list[int] = []
+    write = bench.store.update_intent
+
+    async def slow(*args: Any, **more: Any) -> None:
+        seen.append(bench.books.unsettled())
+        await write(*args, **more)
+
+    bench.store.update_intent = slow  # type: ignore[method-assign, assignment]
+    known = await bench.books.acknowledge(intent, 7)
+    await bench.books.working(known)
+    assert (seen, bench.books.unsettled()) == ([1, 1], 0)
+    await bench.close()

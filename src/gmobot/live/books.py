@@ -81,6 +81,7 @@ class Books:
         self._booked = Recent(saved.known_executions)
         self._foreign = Recent(saved.foreign_orders)
         self._notes: dict[int, list[JournalRow]] = {}
+        self._unsaved: set[int] = set()
         self.retired_uyen = self._retire(saved.ledgers)
         """What symbols that are traded no longer did to the yen at the exchange."""
         self.counts = Counts(saved.counts["orders"], saved.counts["fills"])
@@ -126,6 +127,10 @@ class Books:
         """Return the intents whose outcome is unknown."""
         chosen = self._symbols.values() if symbol is None else (self._symbols[symbol],)
         return [intent for books in chosen for intent in books.open.values() if intent.state.is_unresolved]
+
+    def unsettled(self) -> int:
+        """Return how many outcomes are unknown, or not known on disk yet: nothing that opens may follow from those."""
+        return len({intent.intent_id for intent in self.unresolved()} | self._unsaved)
 
     def absent(self, symbol: str) -> list[Intent]:
         """Return the intents whose absence was concluded, the latest ones: one may still turn up."""
@@ -390,7 +395,11 @@ class Books:
         return WriteOff(intent, fill)
 
     async def _update(self, intent: Intent, events: Sequence[Event]) -> None:
-        await self._store.update_intent(intent, events, self._notes.pop(intent.intent_id, []))
+        self._unsaved.add(intent.intent_id)
+        try:
+            await self._store.update_intent(intent, events, self._notes.pop(intent.intent_id, []))
+        finally:
+            self._unsaved.discard(intent.intent_id)
 
     def _words(self, said: object) -> str:
         return msgspec.json.encode({"at_ns": self._clock.now_ns(), "said": said}).decode()

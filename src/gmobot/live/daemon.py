@@ -477,7 +477,7 @@ class Daemon:
             entry_bar=self._entry_bar(but_unknown=True),
             exchange_open=not self.supervisor.maintenance,
             silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
-            unknown=len(books.unresolved()),
+            unknown=books.unsettled(),
         )
 
     def _watch_reason(self) -> str | None:
@@ -497,7 +497,7 @@ class Daemon:
             return "stream_stale"
         if self._comparing.overdue:
             return "exchange_error"
-        return self.guards.entry_bar(self.desks.values(), 0 if but_unknown else len(self.books.unresolved()))
+        return self.guards.entry_bar(self.desks.values(), 0 if but_unknown else self.books.unsettled())
 
     def _exchange_now_ns(self) -> int:
         """What the exchange's clock reads, 0 before it has told: the day turns by it and not by ours, which may be set."""

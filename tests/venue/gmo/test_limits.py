@@ -99,6 +99,19 @@ def test_after_too_many_nothing_leaves_for_a_while_and_cancels_are_first() -> No
     run_virtually(main())
 
 
+def test_all_that_is_urgent_leaves_as_the_pause_ends() -> None:
+    async def main() -> None:
+        clock = VirtualClock()
+        bucket = RateLimiter(clock).bucket("POST", private=True)
+        bucket.penalise()
+        since = clock.monotonic()
+        left = await departures(bucket, clock, [Priority.URGENT] * 2 + [Priority.ORDER])
+        assert [at - since for at, _ in left[:2]] == pytest.approx([PENALTY_SECONDS] * 2), "neither waits for the other's refusal"
+        assert left[2][0] > left[0][0]
+
+    run_virtually(main())
+
+
 def test_waiting_is_counted() -> None:
     async def main() -> None:
         clock = VirtualClock()

@@ -19,6 +19,8 @@ from gmobot.errors import Category, NotSent
 
 PENALTY_SECONDS: Final = 2.0
 """How long nothing leaves after the exchange said "too many"; bots in the field wait about as long."""
+_URGENT_FIRST_SECONDS: Final = 0.1
+"""How long everything else waits for the urgent then."""
 _TIERS: Final = {1: 20.0, 2: 30.0, 3: 50.0}
 """Private requests a second by tier; the third is in the newest documentation only."""
 _RESERVE: Final = 0.3
@@ -58,6 +60,7 @@ class Bucket:
         self._tokens = burst
         self._clock = clock
         self._at = clock.monotonic()
+        self._closed_until = float("-inf")
         self._floor = _floors(burst, reserve)
         self.waited_seconds = 0.0
 
@@ -88,13 +91,18 @@ class Bucket:
         self._floor = _floors(burst, reserve)
 
     def penalise(self) -> None:
-        """The exchange said "too many": let nothing leave for a while, and the urgent first after that."""
+        """The exchange said "too many": let nothing leave for a while, and the urgent first after that.
+
+        What is kept for them is there when the pause ends: one by one they would wait for each other's next refusal.
+        """
         self._refill()
-        self._tokens = min(self._tokens, -PENALTY_SECONDS * self._rate)
+        self._closed_until = self._clock.monotonic() + PENALTY_SECONDS
+        self._tokens = min(self._tokens, self._floor[Priority.READ] - PENALTY_SECONDS * self._rate)
 
     def _missing(self, priority: Priority) -> float:
         self._refill()
-        return self._floor[priority] + 1 - self._tokens
+        closed = self._closed_until - self._clock.monotonic() + (0.0 if priority is Priority.URGENT else _URGENT_FIRST_SECONDS)
+        return max(self._floor[priority] + 1 - self._tokens, closed * self._rate)
 
     def _refill(self) -> None:
         now = self._clock.monotonic()
