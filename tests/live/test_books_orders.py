@@ -329,7 +329,7 @@ async def test_what_is_not_on_disk_yet_is_not_settled(bench: Bench) -> None:
         seen.append(bench.books.unsettled())
         await write(*args, **more)
 
-    bench.store.update_intent = slow  # type: ignore[method-assign, assignment]
+    bench.store.update_intent = slow  # type: ignore[method-assign]
     known = await bench.books.acknowledge(intent, 7)
     await bench.books.working(known)
     assert (seen, bench.books.unsettled()) == ([1, 1], 0)
