@@ -56,7 +56,7 @@ def test_some_plans_cross_the_turn_of_the_trading_day_and_the_booking_of_its_fee
 
 def test_a_share_of_the_plans_trades_two_symbols_under_limits_of_the_account() -> None:
     both = [plan for plan in PLANS if plan.second]
-    assert len(PLANS) / 6 < len(both) < len(PLANS) / 3
+    assert len(PLANS) / 15 < len(both) < len(PLANS) / 6
     pairs = {(product, second) for product, seconds in BESIDE.items() for second in seconds}
     assert {(plan.product, plan.second) for plan in both} == pairs
     assert {plan.filters["max_positions"] for plan in both} == {1, 2}
