@@ -173,7 +173,7 @@ def drawn(seed: int) -> Plan:
         happenings=tuple(sorted(happenings, key=lambda happening: happening.at)),
     )
     # They take twice the time of others.
-    return _of_two_symbols(draw, plan) if draw.random() < 0.1 else plan
+    return _of_two_symbols(draw, plan) if draw.random() < 0.05 else plan
 
 
 def _of_two_symbols(draw: random.Random, plan: Plan) -> Plan:

@@ -56,9 +56,9 @@ def test_some_plans_cross_the_turn_of_the_trading_day_and_the_booking_of_its_fee
 
 def test_a_share_of_the_plans_trades_two_symbols_under_limits_of_the_account() -> None:
     # More of them, since few trade two.
-    plans = [drawn(seed) for seed in range(3_000)]
+    plans = [drawn(seed) for seed in range(6_000)]
     both = [plan for plan in plans if plan.second]
-    assert len(plans) / 15 < len(both) < len(plans) / 6
+    assert len(plans) / 30 < len(both) < len(plans) / 15
     pairs = {(product, second) for product, seconds in BESIDE.items() for second in seconds}
     assert {(plan.product, plan.second) for plan in both} == pairs
     assert {plan.filters["max_positions"] for plan in both} == {1, 2}
