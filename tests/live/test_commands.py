@@ -45,6 +45,7 @@ class Room:
             min_free_disk_bytes=0,
             max_clock_skew_seconds=2.0,
             close_on_abort=True,
+            circuit_open=lambda: bench.gate.circuit_open,
         )
         self.commands = Commands(
             self.guards,

@@ -52,7 +52,7 @@ class Driven:
 
     async def compare(self) -> None:
         """Let one comparison happen."""
-        before, self.task = self.reconciler.runs, asyncio.create_task(self.comparing.run(self.reconciler))  # type: ignore[arg-type]
+        before, self.task = self.reconciler.runs, asyncio.create_task(self.comparing.run())
         self.due.set()
         async with asyncio.timeout(5.0):
             while self.reconciler.runs == before:
@@ -135,7 +135,7 @@ def test_how_long_it_waits(done: bool, impatient: bool, seconds: float) -> None:
 async def test_the_timer_makes_one_without_being_asked() -> None:
     driven = Driven()
     driven.comparing.done, driven.reconciler.impatient = True, True
-    task = asyncio.create_task(driven.comparing.run(driven.reconciler))  # type: ignore[arg-type]
+    task = asyncio.create_task(driven.comparing.run())
     async with asyncio.timeout(5.0):
         while driven.reconciler.runs < 2:
             await asyncio.sleep(0.01)

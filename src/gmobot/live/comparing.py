@@ -56,9 +56,9 @@ class Comparing:
         self.done = self._reconciler is None
         self._due.set()
 
-    async def run(self, reconciler: Reconciler) -> None:
-        """Compare until cancelled."""
-        while True:
+    async def run(self) -> None:
+        """Compare until cancelled, where there is somebody to compare with."""
+        while (reconciler := self._reconciler) is not None:
             try:
                 async with asyncio.timeout(self._wait(reconciler)):
                     await self._due.wait()

@@ -378,7 +378,7 @@ class Daemon:
         work += [self._intake.pump(), self._run_loop(), self._bars.repair(), self._bars.watch(), self._exchange.status()]
         work.append(self._exchange.rules(self._started(self._rules), self._intake.rules))
         if self._reconciler is not None:
-            work += [self._comparing.run(self._reconciler), self._exchange.tier()]
+            work += [self._comparing.run(), self._exchange.tier()]
         if self._rotation is not None:
             work.append(self._rotation.run(self._on_secrets))
         for desk in self.desks.values():

@@ -34,7 +34,6 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import SymbolRules
 
 log = structlog.get_logger("gmobot.desk")
-_PATIENCE_SECONDS = 1.0
 _SHORTEST_ENTRY_WINDOW = 2.0
 _LONGEST_ENTRY_WINDOW = 10.0
 
@@ -76,8 +75,7 @@ class Desk:
         self.tracker = OrderTracker(
             symbol,
             around.books,
-            # A question that the rate limit holds back must not keep the exit behind it waiting.
-            around.trade_rest.waiting_at_most(_PATIENCE_SECONDS),
+            around.trade_rest,
             clock,
             telemetry=around.telemetry,
             visibility_delay_seconds=around.config.venue.visibility_delay_seconds,

@@ -36,8 +36,6 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import SymbolRules
 
 _TURN_SECONDS = 0.5
-_PATIENCE_SECONDS = 1.0
-"""How long a question may wait for the rate limit while something is to be closed."""
 _STANDING = Standing(watch_reason=None, close=True, stopping=False, entry_bar="operator_halt", exchange_open=True)
 
 
@@ -148,7 +146,7 @@ class DirectClose:
         tracker = OrderTracker(
             symbol,
             books,
-            self._rest.waiting_at_most(_PATIENCE_SECONDS),
+            self._rest,
             self._clock,
             telemetry=self._telemetry,
             visibility_delay_seconds=self._config.venue.visibility_delay_seconds,

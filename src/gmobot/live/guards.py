@@ -45,7 +45,7 @@ class Guards:
         min_free_disk_bytes: int,
         max_clock_skew_seconds: float,
         close_on_abort: bool,
-        circuit_open: Callable[[], bool] = lambda: False,
+        circuit_open: Callable[[], bool],
     ) -> None:
         """Make the guards of one run.
 

@@ -70,6 +70,7 @@ from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderUpdate, Position, Settle, Side
 
+_PATIENCE_SECONDS = 1.0
 _BATCH = 10
 """Most ids one query may name."""
 _FINAL_STATE = {
@@ -126,7 +127,8 @@ class OrderTracker:
         """
         self._symbol = symbol
         self._books = books
-        self._rest = rest
+        # Questions that the rate limit holds back must not keep the exit behind them waiting.
+        self._rest = rest = rest.waiting_at_most(_PATIENCE_SECONDS)
         self._clock = clock
         self._telemetry = telemetry
         self._visibility_ns = int(visibility_delay_seconds * NS_PER_SECOND)
