@@ -136,6 +136,13 @@ def move_stop(market: Emulator, by: int) -> None:
             signed(market, "POST", "/v1/changeOrder", body={"orderId": row["orderId"], "price": str(int(row["price"]) + away)})
 
 
+def buy_by_hand(market: Emulator) -> None:
+    """Open a position beside the bot's: from now on it has to close its own long ones by their numbers."""
+    body = {"symbol": "BTC_JPY", "side": "BUY", "executionType": "MARKET", "size": "0.01"}
+    reply = signed(market, "POST", "/v1/order", body=body)
+    assert reply["status"] == 0, reply
+
+
 def signed(market: Emulator, method: str, path: str, query: str = "", body: dict[str, Any] | None = None) -> Any:
     stamp, data = str(time.time_ns() // 1_000_000), b"" if body is None else json.dumps(body).encode()
     sign = hmac.new(b"emulator-secret", f"{stamp}{method}{path}".encode() + data, hashlib.sha256).hexdigest()
@@ -147,15 +154,19 @@ def signed(market: Emulator, method: str, path: str, query: str = "", body: dict
 
 def test_every_order_follows_the_fsync_of_its_intent(traced: TracedBot, market: Emulator) -> None:
     traced.start()
-    hand = 0
+    hand, bought = 0, False
 
     def enough() -> bool:
-        nonlocal hand
+        nonlocal hand, bought
         assert traced.alive, traced.console()
         hand += 1
         if hand % 15 == 0:
             move_stop(market, 1_000 + hand)
-        return set(asked(market)) == PATHS and len(asked(market)) >= ORDERS + hand // 15
+        paths = asked(market)
+        if "closeBulkOrder" in paths and not bought:
+            buy_by_hand(market)
+            bought = True
+        return set(paths) == PATHS and len(paths) >= ORDERS + hand // 15
 
     until(enough, "orders of every kind", seconds=180)
     traced.end()
