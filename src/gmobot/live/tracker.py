@@ -14,9 +14,9 @@ error reply                                   rejected
 connection never made                         rejected
 one order of no known owner that looks        acknowledged (adopted)
 exactly like the intent, made since
-none such among open orders, asked later      rejected (absent)
-than the visibility delay after the reply was
-given up, and none among executions, asked
+none such among open orders, asked later      rejected (absent); halted too where it was
+than the visibility delay after the reply was sent a day ago: of its fills the exchange may
+given up, and none among executions, asked    tell no more
 the fills' own delay later still: it may have
 filled just before it was missed. A MARKET
 order never rests: for it one question is both
@@ -137,7 +137,8 @@ class OrderTracker:
         self._cash = cash
         self._alarm = alarm
         self._waiting: dict[int, Waiting] = {}
-        self._suspect: set[int] = set()
+        # Their end may have been missed, and with it that of others: whoever acts on the books asks about all of them first.
+        self._suspect = {intent.intent_id for intent in books.open_intents(symbol)}
         self._missed: dict[int, int] = {}
         self._looked: dict[int, int] = {}
         self._compared: set[int] = set()
@@ -309,8 +310,9 @@ class OrderTracker:
         others = self._books.unresolved(self._symbol)
         moved = [order for order in strangers if self._looks_moved(order, intent) and not any(self._looks_like(order, i) for i in others)]
         if not moved:
-            await self._books.conclude_absent(intent)
-            self._changed()
+            if await self._unlisted.may_count_as_absent(intent):
+                await self._books.conclude_absent(intent)
+                self._changed()
         elif len(moved) == 1:
             strangers.remove(moved[0])
             await self._alarm("order_outcome_unknown", _moved_text(moved[0], intent))
@@ -368,10 +370,10 @@ class OrderTracker:
         return True
 
     async def _latest(self) -> list[Execution]:
-        """Return the latest fills that are not booked yet: ours, or somebody else's."""
+        """Return the latest fills that are not booked yet, ours or somebody else's, oldest first: what was bought may be sold."""
         booked = self._books.is_booked
         found = await self._rest.latest_executions(self._symbol, known=lambda row: booked(row.execution_id))
-        return [row for row in found if not booked(row.execution_id)]
+        return sorted((row for row in found if not booked(row.execution_id)), key=lambda row: (row.at_ns, row.execution_id))
 
     async def _tell_foreign(self) -> None:
         """What still has no owner once nothing is unknown belongs to somebody else."""

@@ -138,6 +138,7 @@ class SymbolTrader:
         self._blind_told = False
         self._asked: asyncio.Future[None] | None = None
         self._asked_ns = 0
+        self._has_learned = False
         self.reserved = False
         self.idle = asyncio.Event()
 
@@ -221,7 +222,7 @@ class SymbolTrader:
             await self._go_blind(error)
             await self._act(blind=True)
             raise
-        self._blind_since_ns, self._blind_told = None, False
+        self._blind_since_ns, self._blind_told, self._has_learned = None, False, True
         await self._act()
         await self._compare_if_asked()
         if not self._wake.is_set() and not self._in_transition():
@@ -386,8 +387,15 @@ class SymbolTrader:
         return void_ns + _RETRY_NS if void_ns is not None else 0
 
     def _may_take_away(self, intent: Intent, standing: Standing) -> bool:
-        """A STOP is not taken away while the exchange takes nothing in its place, nor before anybody said what is wanted."""
-        if intent.purpose is not Purpose.PROTECT or self._books.position(self.symbol) == 0:
+        """A STOP is not taken away while the exchange takes nothing in its place, nor before anybody said what is wanted.
+
+        Nor before this run has heard of its orders once: what it protects may not be booked yet.
+        """
+        if intent.purpose is not Purpose.PROTECT:
+            return True
+        if not self._has_learned:
+            return False
+        if self._books.position(self.symbol) == 0:
             return True
         if self._desire is None and not standing.close:
             return False

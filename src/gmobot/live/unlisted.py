@@ -3,7 +3,8 @@
 After days without the daemon, or with an old backup put back, the end of an order may be forgotten together with its fills.
 Left open it would count as cover for ever: no exit would go, and no stop. So it is ended, and a person is told. Before that,
 everything that may tell of a fill is asked: on spot also the coins, since a sale that nobody tells of must not be made again
-from coins that are not ours. On leverage the comparison of positions finds the same.
+from coins that are not ours. On leverage the comparison of positions finds the same. The same holds for an order whose reply was
+lost before such a pause: that nothing shows it proves nothing.
 
 Source: reference/gmo-coin-api.md §12.10.
 """
@@ -13,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import NamedTuple
 
-from gmobot.clock import Clock, elapsed_ns
+from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.errors import Category, Unavailable
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
@@ -23,6 +24,9 @@ from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Side
 
 GONE = "the exchange no longer knows it"
+_HOUR_NS = 3_600 * NS_PER_SECOND
+_REMEMBERED_NS = 23 * _HOUR_NS
+"""Younger fills are told of for certain: the exchange lists those of the last day, and clocks may differ."""
 
 
 class Look(NamedTuple):
@@ -93,6 +97,28 @@ class Unlisted:
         await self._alarm("exchange_error", f"order {now.order_id} is ours but {GONE}")
         await self._books.end(now, IntentState.EXPIRED, GONE)
         self.listed(now)
+        return True
+
+    async def may_count_as_absent(self, intent: Intent) -> bool:
+        """Return whether an order that no question shows may be taken for one that never was.
+
+        One that was sent longer ago than the exchange tells of may as well have filled: a person must look, and what it sold is
+        written off before it could be sold again.
+
+        Raises:
+            VenueError: No answer.
+        """
+        now_ns, sent_ns = self._rest.server_now_ns or self._clock.now_ns(), intent.server_ns or intent.created_ns
+        if now_ns - sent_ns < _REMEMBERED_NS:
+            return True
+        sold = await self._sold_unseen(intent)
+        if sold is None:
+            return False
+        if sold:
+            await self._cash.position_gone(self._symbol, None, sold)
+        hours = (now_ns - sent_ns) // _HOUR_NS
+        text = f"the reply to intent {intent.intent_id} was lost {hours} hours ago, and the exchange tells of the last day only"
+        await self._alarm("order_outcome_unknown", f"{text}: it counts as never sent; see whether it opened or closed a position")
         return True
 
     async def _sold_unseen(self, intent: Intent) -> int | None:
