@@ -135,6 +135,20 @@ async def test_an_exit_that_expired_unfilled_is_not_repeated_at_once(bench: Desk
     await bench.close()
 
 
+@pytest.mark.parametrize(("why", "waits"), [("INSUFFICIENT_BALANCE", True), ("USER", False), (None, False)])
+async def test_a_stop_that_the_exchange_takes_back_is_not_put_there_again_at_once(bench: Desk, why: str | None, waits: bool) -> None:
+    await bench.open()
+    await bench.owning(100)
+    await bench.acknowledged(order_id=21, **STOP)
+    await bench.tracker.on_update(OrderUpdate(order=stop_there(21, status=OrderStatus.CANCELLED, cancel_reason=why)))
+    bench.want(100, stop=PRICE - 100)
+    await bench.trader.turn()
+    assert types(bench) == ([] if waits else [OrderType.STOP])
+    await passed(bench, 1.0)
+    assert types(bench) == [OrderType.STOP]
+    await bench.close()
+
+
 async def test_a_stop_that_expired_keeps_no_exit_waiting(bench: Desk) -> None:
     await bench.open()
     await bench.owning(100)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Instrument, Product
 from gmobot.live.intents import Intent
-from gmobot.venue.models import Order, OrderType, Settle, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderType, Settle, TimeInForce
 
 CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
 _UNSTAMPED_NS = 60 * NS_PER_SECOND
@@ -31,6 +33,16 @@ def made_in_time(order: Order, intent: Intent) -> bool:
     return order.created_at_ns <= (intent.server_ns or intent.created_ns) + _LATEST_NS
 
 
+def may_have_filled(executions: Sequence[Execution], intent: Intent, instrument: Instrument) -> bool:
+    """Return whether fills of one order, which nothing else tells of, may be the intent's: on its side, no older, no more than it asked for."""
+    not_before_ns = _not_before_ns(intent)
+    return (
+        bool(executions)
+        and sum(row.size for row in executions) <= instrument.size(intent.lots)
+        and all(row.side is intent.side and row.at_ns >= not_before_ns for row in executions)
+    )
+
+
 def would_look_the_same(one: Intent, other: Intent) -> bool:
     """Return whether nobody could tell two intents apart at the exchange."""
     names = ("side", "type", "time_in_force", "lots", "price", "settle")
@@ -38,9 +50,7 @@ def would_look_the_same(one: Intent, other: Intent) -> bool:
 
 
 def _but_for_its_price(order: Order, intent: Intent, instrument: Instrument) -> bool:
-    # By the exchange's own clock: ours may have been set while the order was on its way.
-    not_before_ns = intent.server_ns or intent.created_ns - _UNSTAMPED_NS
-    if order.symbol != intent.symbol or order.created_at_ns < not_before_ns - CLOCK_TOLERANCE_NS:
+    if order.symbol != intent.symbol or order.created_at_ns < _not_before_ns(intent):
         return False
     if (order.side, order.size) != (intent.side, instrument.size(intent.lots)):
         return False
@@ -50,6 +60,11 @@ def _but_for_its_price(order: Order, intent: Intent, instrument: Instrument) -> 
         and order.time_in_force in (intent.time_in_force, TimeInForce.UNKNOWN)
         and _settles_alike(order, intent, instrument)
     )
+
+
+def _not_before_ns(intent: Intent) -> int:
+    # By the exchange's own clock: ours may have been set while the order was on its way.
+    return (intent.server_ns or intent.created_ns - _UNSTAMPED_NS) - CLOCK_TOLERANCE_NS
 
 
 def _settles_alike(order: Order, intent: Intent, instrument: Instrument) -> bool:

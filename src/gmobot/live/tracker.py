@@ -23,8 +23,9 @@ order never rests: for it one question is both
 as many such as there are unknown intents     acknowledged, in the order they were made
 that look the same: all of them are ours
 several such otherwise                        still unknown: a person must decide
-a fill on our side by an order that no        still unknown: it may be ours
-question shows yet
+a fill on our side by an order that no        still unknown: it may be ours. After twice the
+question shows yet                            visibility delay it is, and halted: the order
+                                              was forgotten before its fills
 none such by then, but one alike in all but   acknowledged, and halted: another hand may
 its price, made when the intent was sent      have moved it before its number was known
 several of those                              still unknown: a person must decide
@@ -61,10 +62,11 @@ import msgspec
 from gmobot.clock import NS_PER_SECOND, Clock, elapsed_ns
 from gmobot.core.instrument import Instrument, to_nearest_uyen
 from gmobot.errors import Refused
+from gmobot.live.amending import Amendments
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
-from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, would_look_the_same
+from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, may_have_filled, would_look_the_same
 from gmobot.live.unlisted import GONE, Unlisted
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
@@ -73,6 +75,8 @@ from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, OrderU
 _PATIENCE_SECONDS = 1.0
 _BATCH = 10
 """Most ids one query may name."""
+_BY_US = "USER"
+"""Why an order was cancelled that we, or the account's owner, asked to cancel."""
 _FINAL_STATE = {
     OrderStatus.FILLED: IntentState.FILLED,
     OrderStatus.CANCELLED: IntentState.CANCELLED,
@@ -143,11 +147,11 @@ class OrderTracker:
         self._looked: dict[int, int] = {}
         self._compared: set[int] = set()
         self._shown: set[int] = set()
-        self._unmoved: dict[tuple[int, int], int] = {}
+        self._amendments = Amendments(symbol, books, clock, visibility_ns=self._visibility_ns, changed=changed)
         self._unlisted = Unlisted(symbol, books, rest, clock, cash, visibility_ns=self._visibility_ns, alarm=alarm)
         self.last_fill_ns = 0
         self.last_void_ns: dict[Purpose, int] = {}
-        """When a close expired without a fill."""
+        """When a close ended without a fill and without us."""
 
     @property
     def _instrument(self) -> Instrument:
@@ -271,7 +275,7 @@ class OrderTracker:
             VenueError: No answer; the books are unchanged.
         """
         still_open = self._books.open_intents(self._symbol)
-        self._unmoved = {key: at for key, at in self._unmoved.items() if any((i.intent_id, i.amending_to) == key for i in still_open)}
+        self._amendments.keep_only(still_open)
         chosen = [i for i in still_open if i.order_id and (every or i.intent_id in self._suspect)]
         for start in range(0, len(chosen), _BATCH):
             batch = chosen[start : start + _BATCH]
@@ -302,8 +306,9 @@ class OrderTracker:
             elif len(found) > 1:
                 ids = ", ".join(str(order.order_id) for order in found)
                 await self._alarm("order_outcome_unknown", f"orders {ids} all look like intent {intent.intent_id}; resolve by hand")
-            elif self._is_absent(intent, asked_ns) and not self._may_be_hidden(intent):
-                await self._conclude(intent, strangers)
+            elif self._is_absent(intent, asked_ns):
+                hidden = self._hidden(intent)
+                await (self._take_by_its_fills(intent, hidden) if hidden else self._conclude(intent, strangers))
 
     async def _conclude(self, intent: Intent, strangers: list[Order]) -> None:
         """Nothing looks exactly like the intent: it is absent, unless a hand may have moved it before anybody knew its number."""
@@ -322,10 +327,24 @@ class OrderTracker:
             text = f"orders {ids} look like intent {intent.intent_id} in all but their price; resolve by hand"
             await self._alarm("order_outcome_unknown", text)
 
-    def _may_be_hidden(self, intent: Intent) -> bool:
-        """Return whether the stream told of a fill that may be this order's, by an order that questions do not show yet."""
-        untold = (waiting for order_id, waiting in self._waiting.items() if not self._has_owner(order_id) and order_id not in self._shown)
-        return any(execution.side is intent.side for waiting in untold for execution in waiting.executions)
+    def _hidden(self, intent: Intent) -> list[int]:
+        """Return orders that only fills tell of and that may be this one: questions do not show them yet, or no more."""
+        untold = (order_id for order_id in self._waiting if not self._has_owner(order_id) and order_id not in self._shown)
+        return [order_id for order_id in untold if may_have_filled(self._waiting[order_id].executions, intent, self._instrument)]
+
+    async def _take_by_its_fills(self, intent: Intent, hidden: list[int]) -> None:
+        """The exchange may have forgotten an order while it still tells of its fills: after patience they are evidence enough."""
+        first_ns = min(self._waiting[order_id].since_ns for order_id in hidden)
+        if elapsed_ns(self._clock) - first_ns <= 2 * self._visibility_ns + CLOCK_TOLERANCE_NS:
+            return
+        told = ", ".join(str(order_id) for order_id in hidden)
+        if len(hidden) > 1:
+            await self._alarm("order_outcome_unknown", f"fills of orders {told} may be intent {intent.intent_id}; resolve by hand")
+            return
+        await self._alarm("order_outcome_unknown", f"only fills tell of order {told}: it is taken for intent {intent.intent_id}")
+        await self._books.acknowledge(intent, hidden[0], resolved=True)
+        await self.claim(hidden[0])
+        self._changed()
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
         """Return whether having found nothing proves that there is nothing.
@@ -399,7 +418,7 @@ class OrderTracker:
 
     async def _strangers(self) -> list[Order]:
         orders = {order.order_id: order for order in await self._rest.active_orders(self._symbol)}
-        self._shown &= self._waiting.keys()
+        self._shown = (self._shown | orders.keys()) & self._waiting.keys()
         executions = await self._latest()
         ids = {execution.order_id for execution in executions} | set(self._waiting)
         missing = [order_id for order_id in sorted(ids - set(orders), reverse=True) if not self._has_owner(order_id)]
@@ -544,39 +563,19 @@ class OrderTracker:
         if not order.status.is_final:
             current = await self._books.working(current)
             if asked:
-                await self._note_price(current, order)
+                await self._amendments.note(current, order)
             elif current.amending_to:
                 self.suspect(current)
                 self._changed()
         elif current.executed_lots == reported or current.shared:
             # Of another hand's order only what it took of ours is booked; the rest of it is not waited for.
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
-            if order.status is OrderStatus.EXPIRED and not current.opens and not current.executed_lots:
+            by_itself = order.status is OrderStatus.EXPIRED or order.cancel_reason not in (None, _BY_US)
+            if by_itself and not current.opens and not current.executed_lots:
                 self.last_void_ns[current.purpose] = elapsed_ns(self._clock)
             self._changed()
         else:
             self._suspect.add(intent.intent_id)
-
-    async def _note_price(self, intent: Intent, order: Order) -> None:
-        """See at which price an order of ours stands, and what became of a change of it."""
-        if order.price is None or order.status is OrderStatus.AMENDING:
-            return
-        stands = self._instrument.nearest_ticks(order.price)
-        if not intent.amending_to:
-            if stands != intent.price and intent.price:
-                await self._books.amended(intent, stands, "by another hand")
-                self._changed()
-        elif stands == intent.amending_to:
-            await self._books.amended(intent, stands)
-            self._changed()
-        elif order.cancel_reason is not None or self._has_not_moved(intent):
-            await self._books.not_amended(intent, order.cancel_reason or "it did not move within the visibility delay")
-            self._changed()
-
-    def _has_not_moved(self, intent: Intent) -> bool:
-        now = elapsed_ns(self._clock)
-        first_ns = self._unmoved.setdefault((intent.intent_id, intent.amending_to), now)
-        return now - first_ns > self._visibility_ns
 
     def _wait_for_owner(self, order_id: int) -> Waiting:
         if order_id not in self._waiting and self._books.absent(self._symbol):
