@@ -1,6 +1,8 @@
 """Whether an order of ours stands at the price we know, and what became of a change of it.
 
-The reply to a change only says that it was asked for (reference/gmo-coin-api.md §5.14): the order moves, stays, or is moved by another hand.
+The reply to a change only says that it was asked for: the order moves, stays, or is moved by another hand.
+
+Source: reference/gmo-coin-api.md §5.14.
 """
 
 from __future__ import annotations

@@ -34,7 +34,7 @@ def made_in_time(order: Order, intent: Intent) -> bool:
 
 
 def may_have_filled(executions: Sequence[Execution], intent: Intent, instrument: Instrument) -> bool:
-    """Return whether fills of one order, which nothing else tells of, may be the intent's: on its side, no older, no more than it asked for."""
+    """Return whether fills that alone tell of an order may be the intent's: on its side, no older, no more than it asked for."""
     not_before_ns = _not_before_ns(intent)
     return (
         bool(executions)
