@@ -18,7 +18,7 @@ from gmobot.emulator.engine.exchange import account
 from gmobot.emulator.memory import MemoryTransport
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.protocol.keys import ApiKey, KeyRules
-from gmobot.errors import NotSent
+from gmobot.errors import ConfigError, NotSent
 from gmobot.live import rotation
 from gmobot.live.rotation import Rotation, Told
 from gmobot.secrets import FoundSecret, Secret, SecretName, find_secret
@@ -47,6 +47,8 @@ class Bench:
     def __init__(self, folder: Path, api: ExchangeApi, *, signs: bool = True) -> None:
         self.folder, self.api, self.stream = folder, api, NotedStream()
         self.environ: dict[str, str] = {}
+        self.asked: list[GmoRest] = []
+        self.refuses: ConfigError | None = None
         self.write(GMO_API_KEY=KEY, GMO_API_SECRET=SECRET)
         self.transport = MemoryTransport(api)
         self.client = GmoRest(self.transport, SystemClock(), credentials=Credentials(Secret(KEY), Secret(SECRET)))
@@ -74,6 +76,14 @@ class Bench:
         key = ApiKey(self.api.exchange.accounts[KEY], ITS_SECRET.encode(), KeyRules.parse(may))
         self.api.authenticator.issue(NEW, key)
 
+    async def recognise(self, rest: GmoRest) -> None:
+        self.asked.append(rest)
+        if self.refuses is not None:
+            raise self.refuses
+
+    async def look_again(self) -> Told:
+        return await self.rotation.look_again(self.recognise)
+
     async def signer(self) -> str:
         await self.client.assets()
         return str(self.api.access[-1]["key"])
@@ -96,7 +106,7 @@ def names(told: Told) -> list[str]:
 
 async def kept(bench: Bench, *words: str, reason: str) -> Told:
     """Nothing was taken, the one in use still signs, and it is told."""
-    told = await bench.rotation.look_again()
+    told = await bench.look_again()
     assert names(told) == []
     assert bench.stream.renewed == 0
     assert [event.fields["reason"] for event in told.events] == [reason]
@@ -113,15 +123,15 @@ async def test_a_pair_that_works_is_taken_at_once(tmp_path: Path) -> None:
         bench.issue()
         bench.write(**PAIR)
         bench.environ = {"GMO_API_KEY": "of-the-environment"}
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert (names(told), told.problem, bench.stream.renewed) == (BOTH, None, 1)
         assert [event.fields for event in told.events] == [{"name": name} for name in BOTH], "the name only"
         assert await bench.signer() == NEW
         assert {NEW.encode(), ITS_SECRET.encode()} <= set(bench.learnt)
-        assert names(await bench.rotation.look_again()) == [], "once"
+        assert names(await bench.look_again()) == [], "once"
         assert bench.stream.renewed == 1
         bench.write(GMO_API_KEY=KEY, GMO_API_SECRET=SECRET)
-        assert names(await bench.rotation.look_again()) == BOTH, "and back"
+        assert names(await bench.look_again()) == BOTH, "and back"
         assert await bench.signer() == KEY
 
 
@@ -130,7 +140,13 @@ async def test_a_pair_is_taken_though_the_old_key_was_deleted_first(tmp_path: Pa
         bench.issue()
         bench.api.authenticator.withdraw(KEY)
         bench.write(**PAIR)
-        assert names(await bench.rotation.look_again()) == BOTH
+        bench.refuses = ConfigError("shows none of its orders")
+        told = await bench.look_again()
+        assert (names(told), bench.stream.renewed) == ([], 0), "there is nothing to compare with but orders of ours"
+        assert "shows none of its orders" in str(told.problem)
+        bench.refuses = None
+        assert names(await bench.look_again()) == BOTH
+        assert [rest.key for rest in bench.asked] == [Secret(NEW), Secret(NEW)]
         assert await bench.signer() == NEW
 
 
@@ -163,7 +179,7 @@ async def test_half_a_pair_is_not_taken_and_the_other_half_asked_for(tmp_path: P
         bench.write(**{part: value})
         await kept(bench, f"only {part} has changed", "SIGHUP", reason="auth_error")
         bench.write(**PAIR)
-        assert names(await bench.rotation.look_again()) == BOTH
+        assert names(await bench.look_again()) == BOTH
 
 
 @pytest.mark.parametrize("name", BOTH)
@@ -183,7 +199,7 @@ async def test_what_is_missing_empty_or_unreadable_is_told(tmp_path: Path, name:
         file.write_bytes(whole)
         await kept(bench, name, "cannot be read (Permission denied)", str(file), reason="missing_credentials")
         bench.rotation._look = look
-        assert names(await bench.rotation.look_again()) == BOTH
+        assert names(await bench.look_again()) == BOTH
 
 
 def failing(look: Callable[[SecretName], FoundSecret | None], name: SecretName, file: Path) -> Callable[[SecretName], FoundSecret | None]:
@@ -217,10 +233,10 @@ async def test_an_exchange_that_does_not_answer_keeps_the_old_pair(tmp_path: Pat
         await kept(bench, "no connection", reason="network_error")
         monkeypatch.undo()
         bench.api.set_status("MAINTENANCE")
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert [event.fields["reason"] for event in told.events] == ["exchange_maintenance"]
         bench.api.set_status("OPEN")
-        assert names(await bench.rotation.look_again()) == BOTH
+        assert names(await bench.look_again()) == BOTH
 
 
 async def test_an_old_pair_that_gets_no_answer_leaves_everything_as_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,11 +251,11 @@ async def test_an_old_pair_that_gets_no_answer_leaves_everything_as_it_is(tmp_pa
             return await answer(request, timeouts)
 
         monkeypatch.setattr(bench.transport, "request", nothing)
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert (names(told), bench.stream.renewed) == ([], 0), "nobody can tell whether it is the same account"
         monkeypatch.setattr(bench.api.authenticator, "account", refusing_as_late(bench.api.authenticator.account))
         monkeypatch.setattr(bench.transport, "request", answer)
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert (names(told), [event.fields["reason"] for event in told.events]) == ([], ["auth_error"]), (
             "a clock that is off is no deleted key"
         )
@@ -276,7 +292,7 @@ async def test_a_fill_between_two_looks_is_not_taken_for_another_account(tmp_pat
             return next(looks, None) or await amounts(client)
 
         monkeypatch.setattr(rotation, "_amounts", moving)
-        assert names(await bench.rotation.look_again()) == BOTH
+        assert names(await bench.look_again()) == BOTH
 
 
 async def test_other_secrets_are_handed_to_who_uses_them(tmp_path: Path) -> None:
@@ -284,30 +300,30 @@ async def test_other_secrets_are_handed_to_who_uses_them(tmp_path: Path) -> None
         handed: list[bytes] = []
         bench.rotation.on_change(SecretName.DISCORD_WEBHOOK_URL, lambda secret: handed.append(secret.reveal()))
         bench.write(DISCORD_WEBHOOK_URL="https://discord.test/1", GMOBOT_CONTROL_TOKEN="nobody-uses-it")
-        assert names(await bench.rotation.look_again()) == ["DISCORD_WEBHOOK_URL"]
-        assert names(await bench.rotation.look_again()) == []
+        assert names(await bench.look_again()) == ["DISCORD_WEBHOOK_URL"]
+        assert names(await bench.look_again()) == []
         bench.write(DISCORD_WEBHOOK_URL="https://discord.test/2", GMO_API_KEY="bad")
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert names(told) == ["DISCORD_WEBHOOK_URL"], "one that fails keeps no other from being taken"
         assert handed == [b"https://discord.test/1", b"https://discord.test/2"]
         (tmp_path / "discord_webhook_url").unlink()
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert "DISCORD_WEBHOOK_URL is not there any more" in told.events[0].fields["detail"]
         assert len(handed) == 2
 
 
 async def test_open_modes_are_warned_about_again(tmp_path: Path) -> None:
     async with at_exchange(tmp_path) as bench:
-        assert (await bench.rotation.look_again()).warnings == []
+        assert (await bench.look_again()).warnings == []
         (tmp_path / "gmo_api_key").chmod(0o644)
-        (warning,) = (await bench.rotation.look_again()).warnings
+        (warning,) = (await bench.look_again()).warnings
         assert "can be read by every user" in warning
 
 
 async def test_where_nothing_signs_there_is_nothing_to_rotate(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     async with at_exchange(tmp_path, signs=False) as bench:
         bench.write(**PAIR)
-        told = await bench.rotation.look_again()
+        told = await bench.look_again()
         assert (told.events, told.problem, bench.stream.renewed) == ([], None, 0)
         assert await bench.signer() == KEY
 
@@ -316,7 +332,7 @@ async def test_it_looks_when_it_is_due_and_only_then(tmp_path: Path) -> None:
     async with at_exchange(tmp_path) as bench:
         bench.issue()
         heard: asyncio.Queue[Told] = asyncio.Queue()
-        running = asyncio.create_task(bench.rotation.run(heard.put_nowait))
+        running = asyncio.create_task(bench.rotation.run(heard.put, bench.recognise))
         bench.write(**PAIR)
         await asyncio.sleep(0.05)
         assert heard.empty()

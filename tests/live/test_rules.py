@@ -1,4 +1,4 @@
-"""Trading rules that change under a run, in the whole daemon; and state that is of another account."""
+"""Trading rules that change under a run, in the whole daemon."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from tests.live.rehearsal import daemon, entries, in_position, in_world, ours, r
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
-from gmobot.config import Config, Environment, InstrumentConfig, Mode
+from gmobot.config import InstrumentConfig
 from gmobot.emulator.protocol import wire
-from gmobot.errors import ConfigError
-from gmobot.live.ownership import KEY, claim, owner_of
 from gmobot.live.rules import Grid, RulesWatch, begin_with
 from gmobot.ops.audit_read import events
 from gmobot.strategies.loader import load
@@ -189,25 +187,4 @@ async def test_a_start_keeps_the_grid_of_what_is_held(bench: Bench, holding: boo
     assert begin_with(rules(), saved) == (rules(), True)
     coarse, _ = begin_with(rules(size_step=Decimal("0.0001"), min_order_size=Decimal("0.0001")), saved)
     assert coarse.size_step == (BTC.size_step if holding else Decimal("0.0001"))
-    await bench.close()
-
-
-@pytest.mark.parametrize("holding", [True, False])
-async def test_books_of_another_kind_of_account_are_refused_while_something_is_held(bench: Bench, holding: bool) -> None:
-    await bench.open()
-    paper = Config(mode=Mode.PAPER)
-    live = Config(mode=Mode.LIVE, environment=Environment.PRODUCTION)
-    bench.account.start(5, {})
-    await bench.store.save_account(bench.account.state.to_dict() | {KEY: owner_of(paper)})
-    if holding:
-        await bench.owning(100)
-    saved = await bench.store.load()
-    claim(paper, saved)
-    assert saved.account["base_cash"] == 5
-    if holding:
-        with pytest.raises(ConfigError, match=r"mode paper and holds BTC.*set paths\.var to another folder"):
-            claim(live, saved)
-    else:
-        claim(live, saved)
-        assert saved.account == {}, "with nothing open it begins anew"
     await bench.close()

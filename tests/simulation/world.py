@@ -85,6 +85,7 @@ class World:
         self.disk = Disk(random.Random(f"disk:{plan.seed}"))
         traded = {symbol: INSTRUMENTS[symbol] for symbol in plan.symbols}
         self.account: Account = account(KEY, SECRET, BALANCES, traded)
+        self.credentials = Credentials(Secret(KEY), Secret(SECRET))
         shape = SyntheticShape(trades_per_second=2.0, volatility_per_day=0.3, history_seconds=120)
         self.exchange = Exchange(
             VirtualClock(loop),
@@ -348,7 +349,7 @@ class World:
         rest = GmoRest(
             transport,
             clock,
-            credentials=Credentials(Secret(KEY), Secret(SECRET)),
+            credentials=self.credentials,
             limiter=RateLimiter(clock, private_per_second=40.0),
             timeouts=Timeouts(connect=2.0, reply=2.5),
         )

@@ -39,6 +39,7 @@ class AccountState:
         base_coins: Coins of each spot symbol that are not ours and never sold. They need not be whole lots.
         flows_from_ns: By the exchange's clock: what came or went before is in the base already.
         level_ns: By the exchange's clock: when nothing was left to explain.
+        assumed: Whether nobody has asked: what is shown where there is no account. It is not kept, or it would be taken for what was found.
     """
 
     base_cash: int | None = None
@@ -48,6 +49,7 @@ class AccountState:
     base_coins: dict[str, Decimal] = field(default_factory=dict)
     flows_from_ns: int = 0
     level_ns: int = 0
+    assumed: bool = False
 
     @classmethod
     def restore(cls, saved: Mapping[str, int]) -> AccountState:
@@ -67,7 +69,7 @@ class AccountState:
 
     def to_dict(self) -> dict[str, int]:
         """Return the numbers for the database; empty while nothing is known."""
-        if self.base_cash is None:
+        if self.base_cash is None or self.assumed:
             return {}
         coins = {_COINS + symbol: int(amount.scaleb(_COIN_DIGITS)) for symbol, amount in self.base_coins.items()}
         numbers = {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start}
@@ -109,17 +111,18 @@ class Account:
         self.state = state
         self.wallet_drift_uyen = 0
 
-    def start(self, base_cash_uyen: int, base_coins: Mapping[str, Decimal], *, at_ns: int | None = None) -> None:
+    def start(self, base_cash_uyen: int, base_coins: Mapping[str, Decimal], *, at_ns: int | None = None, assumed: bool = False) -> None:
         """Set the capital, once in the life of a database.
 
         Args:
             base_cash_uyen: Yen that are there now.
             base_coins: Coins by symbol that are there now and not ours.
             at_ns: When that was, by the exchange's clock; our own where there is none.
+            assumed: Whether nobody has asked the exchange.
         """
         at = self._clock.now_ns() if at_ns is None else at_ns
         day = trading_day(at)
-        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at)
+        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at, assumed)
 
     @property
     def cash_uyen(self) -> int:

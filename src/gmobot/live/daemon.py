@@ -35,8 +35,7 @@ from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.notifier import Notifier
-from gmobot.live.ownership import KEY as OWNER
-from gmobot.live.ownership import claim, owner_of
+from gmobot.live.ownership import claim, marks, recognise
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
 from gmobot.live.records import Event
@@ -234,7 +233,9 @@ class Daemon:
 
     async def _begin(self) -> None:
         saved = await self._store.load()
-        claim(self.config, saved)
+        anew, rest = claim(self.config, saved), self._links.trade_rest
+        if rest is not None:
+            await self._until_answered(lambda: recognise(self.config, saved, rest))
         self.previous_crashed = self.previous_crashed or saved.unfinished_run is not None
         events = [Event("run_started", {"mode": self.config.mode.value, "environment": self.config.environment.value})]
         events.append(Event("config_loaded", {"config_hash": self.config_hash}))
@@ -255,9 +256,9 @@ class Daemon:
             if not still_known:
                 saved.engines.pop(wanted.symbol, None)
             instruments[wanted.symbol] = (wanted, instrument_of(wanted, row, self.config.venue.fee_rounding))
-        await self._furnish(instruments, saved)
+        await self._furnish(instruments, saved, anew=anew)
 
-    async def _furnish(self, instruments: Mapping[str, tuple[InstrumentConfig, Instrument]], saved: Saved) -> None:
+    async def _furnish(self, instruments: Mapping[str, tuple[InstrumentConfig, Instrument]], saved: Saved, *, anew: bool) -> None:
         """Put up the books, the guards and a desk per symbol, as the last run left them."""
         config = self.config
         markets = {symbol: Market(instrument) for symbol, (_, instrument) in instruments.items()}
@@ -265,8 +266,10 @@ class Daemon:
         state, today = AccountState.restore(saved.account), self._exchange_now_ns
         self.account = account = Account(books, markets, self.clock, state, exchange_now_ns=today)
         gate = self._put_up_controls(account, saved)
-        grids = [Grid.of(market.instrument).numbers(symbol) for symbol, market in markets.items()]
-        await self._store.save_account({OWNER: owner_of(config)} | {name: number for grid in grids for name, number in grid.items()})
+        numbers = marks(config, self._links.trade_rest)
+        for symbol, market in markets.items():
+            numbers |= Grid.of(market.instrument).numbers(symbol)
+        await self._store.save_account(numbers, anew=anew)
         self._rules = RulesWatch(config.instruments, books, markets, self._store, fee_rounding=config.venue.fee_rounding, tell=self._tell)
         cash = CashBook(books, account, markets, self._store, self.clock, known=saved.known_flows, alarm=self._alarm)
         around = Surroundings(
@@ -335,7 +338,7 @@ class Daemon:
         if rest is None:
             self._comparing.use(None)
             if account.state.base_cash is None:
-                account.start(to_uyen(config.capital.paper_jpy), {})
+                account.start(to_uyen(config.capital.paper_jpy), {}, assumed=True)
             return
         self._reconciler = Reconciler(
             rest,
@@ -380,7 +383,7 @@ class Daemon:
         if self._reconciler is not None:
             work += [self._comparing.run(), self._exchange.tier()]
         if self._rotation is not None:
-            work.append(self._rotation.run(self._on_secrets))
+            work.append(self._rotation.run(self._on_secrets, self._is_of_our_account))
         for desk in self.desks.values():
             work += [desk.decisions.run(), desk.trader.run(), self._bars.close(desk)]
         return work
@@ -545,8 +548,13 @@ class Daemon:
         self.telemetry.monitor_status(status.value)
         self._intake.audit.append(Event("monitor_status_changed", {"status": status.value, "detail": why}))
 
-    def _on_secrets(self, told: Told) -> None:
-        """Secrets were looked up again."""
+    async def _is_of_our_account(self, rest: GmoRest) -> None:
+        """Make sure that a new API key is of the account these books are of, by orders of ours."""
+        await recognise(self.config, await self._store.load(), rest)
+
+    async def _on_secrets(self, told: Told) -> None:
+        """Secrets were looked up again; a key that was taken is known at the next start."""
+        await self._store.save_account(marks(self.config, self._links.trade_rest))
         self.preflight = told.warnings
         self.last_error = told.problem or self.last_error
         self._intake.audit += told.events

@@ -24,7 +24,7 @@ from gmobot.live.entry import EntryStyle
 from gmobot.live.gate import GateLimits, OrderGate
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
-from gmobot.live.ownership import claim
+from gmobot.live.ownership import claim, recognise
 from gmobot.live.records import Event
 from gmobot.live.rules import begin_with
 from gmobot.live.saved import Saved
@@ -95,11 +95,12 @@ class DirectClose:
 
         Raises:
             StoreError: Nothing can be written down, so nothing was sent.
-            VenueError: The exchange's rules could not be read.
-            ConfigError: It does not list what we hold.
+            VenueError: The exchange's rules could not be read, or whose account the key is of.
+            ConfigError: It does not list what we hold, or the state is another account's.
         """
         saved = await self._store.load()
         claim(self._config, saved)
+        await recognise(self._config, saved, self._rest)
         await self._store.begin_run(self._config.hash(), [Event("run_started", {"mode": "flatten", "source": "direct"})])
         told = Event("control_command", {"command": "flatten", "reason": "operator_halt", "source": "direct"})
         await self._store.latch(Latch.HALT, "operator_halt", [told])

@@ -1,7 +1,8 @@
 """Secrets that change while the daemon runs: looked up again on SIGHUP, tried, and only then taken.
 
 A new pair of API key and secret replaces the one in use after it has read the same account with success.
-Until then, and for good when it fails, the pair in use signs, and nothing is interrupted. What changes over
+Until then, and for good when it fails, the pair in use signs, and nothing is interrupted. Where the old key is gone
+already, the new one must show orders of ours. What changes over
 is one assignment between two requests: those under way end as they began, the private stream connects again
 with a token of the new key, and the comparison that follows every connection finds what it missed.
 """
@@ -9,7 +10,7 @@ with a token of the new key, and the comparison that follows every connection fi
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
@@ -36,6 +37,8 @@ _LOOK_AGAIN_SECONDS: Final = 1.0
 log = structlog.get_logger("gmobot.secrets")
 
 Look = Callable[[SecretName], FoundSecret | None]
+Recognise = Callable[[GmoRest], Awaitable[None]]
+"""Raises ``ConfigError`` when a client's account shows no order of ours."""
 
 
 @dataclass(slots=True)
@@ -114,14 +117,14 @@ class Rotation:
         """Hand a new secret of a name to who uses it; it must not raise. The API key and its secret are not for this."""
         self._users[name] = use
 
-    async def run(self, tell: Callable[[Told], None]) -> None:
+    async def run(self, tell: Callable[[Told], Awaitable[None]], recognise: Recognise) -> None:
         """Look whenever it is due, until cancelled."""
         while True:
             await self.due.wait()
             self.due.clear()
-            tell(await self.look_again())
+            await tell(await self.look_again(recognise))
 
-    async def look_again(self) -> Told:
+    async def look_again(self, recognise: Recognise) -> Told:
         """Look every secret up and take what has changed and works."""
         told = Told()
         found = await asyncio.to_thread(self._read, told)
@@ -134,7 +137,7 @@ class Rotation:
             if secret is not None and self._is_new(secret):
                 use(secret.value)
                 self._take(secret, told)
-        await self._rotate_key(found, told)
+        await self._rotate_key(found, told, recognise)
         if not told.events:
             log.info("no secret has changed")
         return told
@@ -156,7 +159,7 @@ class Rotation:
                 told.failed("missing_credentials", f"{name.value} is not there any more, the one in use stays; looked in {places}")
         return found
 
-    async def _rotate_key(self, found: Mapping[SecretName, FoundSecret], told: Told) -> None:
+    async def _rotate_key(self, found: Mapping[SecretName, FoundSecret], told: Told, recognise: Recognise) -> None:
         client, pair = self._client, [found[name] for name in PAIR if name in found]
         if client is None:
             log.info("this run signs with no API key: there is none to rotate; a mode or key of another kind takes a restart")
@@ -167,7 +170,7 @@ class Rotation:
         key, secret = pair
         try:
             credentials = Credentials(key.value, secret.value)
-            await self._try(client, credentials)
+            await self._try(client, credentials, recognise)
         except (VenueError, ConfigError) as error:
             half = f"; only {fresh[0]} has changed: write both, then send SIGHUP again" if len(fresh) < len(PAIR) else ""
             reason = _REASONS.get(error.category, "exchange_error") if isinstance(error, VenueError) else "auth_error"
@@ -179,7 +182,7 @@ class Rotation:
         for part in pair:
             self._take(part, told)
 
-    async def _try(self, client: GmoRest, credentials: Credentials) -> None:
+    async def _try(self, client: GmoRest, credentials: Credentials, recognise: Recognise) -> None:
         """Read with a new pair what the daemon reads with the one in use.
 
         Raises:
@@ -199,7 +202,8 @@ class Rotation:
                 ours = await _amounts(client)
             except Refused as error:
                 if error.category is Category.AUTH and not error.retryable:
-                    # The old key is gone already: nothing signs any more, and nothing is left to compare with.
+                    # The old key is gone already: nothing signs any more, and there are no balances left to compare with.
+                    await recognise(trial)
                     return
                 raise
             if theirs == ours:

@@ -56,6 +56,11 @@ def write_account(account: Mapping[str, int | str]) -> list[Statement]:
     return [("INSERT OR REPLACE INTO account VALUES (?, ?)", item) for item in account.items()]
 
 
+def forget_account() -> Statement:
+    """Forget all account-wide numbers: they are of another account."""
+    return "DELETE FROM account", ()
+
+
 def write_engine(engine: EngineRow) -> Statement:
     """Keep where a symbol's core stands."""
     return _insert("INSERT OR REPLACE", "engines", msgspec.structs.asdict(engine))

@@ -158,9 +158,16 @@ class Store:
         """Journal bars with their decisions, and where the core stands after them."""
         await self._commit([statements.write_engine(engine), *self._journaled(rows)], events, Way.WAIT)
 
-    async def save_account(self, account: Mapping[str, int], events: Sequence[Event] = ()) -> None:
-        """Write account-wide numbers: base cash, peak, day start."""
-        await self._commit(statements.write_account(account), events)
+    async def save_account(self, account: Mapping[str, int], events: Sequence[Event] = (), *, anew: bool = False) -> None:
+        """Write account-wide numbers: base cash, peak, day start.
+
+        Args:
+            account: The numbers.
+            events: For the audit log.
+            anew: Whether they are another account's: none of those that were kept stays.
+        """
+        forgotten = [statements.forget_account()] if anew else []
+        await self._commit([*forgotten, *statements.write_account(account)], events)
 
     async def close_day(self, day: ClosedDay, account: Mapping[str, int]) -> None:
         """Write what a trading day left behind, with the numbers the next one begins with."""

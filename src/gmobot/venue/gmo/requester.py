@@ -148,6 +148,11 @@ class Requester:
         return self._limiter
 
     @property
+    def key(self) -> Secret | None:
+        """The API key that signs now; ``None`` where nothing private leaves."""
+        return None if self._keys.current is None else self._keys.current.key
+
+    @property
     def server_offset_ns(self) -> int:
         """The exchange's clock minus ours, as far as replies prove it; added to every request's timestamp."""
         return self._server_clock.offset_ns
