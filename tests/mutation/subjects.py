@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parents[2]
 _PACKAGE = ROOT / "src" / "gmobot"
 
 ORDER_MANAGER = ("desire", "plan", "entry", "trader", "gate", "sender", "tracker", "likeness", "intents", "protection", "commands")
-RECONCILIATION = ("account", "reconcile", "difference", "search", "flows", "cash", "unlisted", "amending", "comparing")
+RECONCILIATION = ("account", "reconcile", "difference", "search", "flows", "cash", "unlisted", "amending", "comparing", "ownership")
 RISK = ("guards", "exposure")
 LEDGER = ("books", "ledger", "positions")
 STORE = ("store", "database", "saved", "records", "statements", "emergency", "schema", "integrity")
