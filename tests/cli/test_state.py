@@ -19,8 +19,11 @@ from tests.simulation.world import World
 from gmobot.cli.run import instance_lock
 from gmobot.config import State
 from gmobot.live import emergency, schema
+from gmobot.live.emergency import EmergencyJournal
 from gmobot.live.pruning import OUTBOX_KEPT
 from gmobot.live.recent import MOST
+from gmobot.live.records import Event
+from gmobot.live.statements import insert_events
 from gmobot.strategies.loader import load
 
 
@@ -69,6 +72,27 @@ def test_the_restore_drill(cli: Cli, var: Path) -> None:
     assert verified.code == 0, verified.err
     (aside,) = (var / "state").glob("replaced-*")
     assert (aside / "gmobot.db").read_bytes() == b"what is left after an accident"
+
+
+def test_a_restore_tells_what_the_emergency_journal_knew(cli: Cli, var: Path) -> None:
+    backup = Path(cli("state", "backup").out.strip())
+    fields = {"intent_id": 900, "symbol": "BTC", "purpose": "protect", "side": "SELL", "type": "STOP", "size": "0.001", "price": "9000000"}
+    event = Event("order_acknowledged", fields | {"state": "acknowledged", "decision_id": 1, "order_id": 77})
+    journal = EmergencyJournal(var / "state" / emergency.NAME)
+    assert journal.open() == []
+    journal.append(1 << 40, insert_events([event], "run", 1_767_225_600 * 10**9))
+    journal.append((1 << 40) + 1, insert_events([event], "run", 1_767_225_600 * 10**9))
+    journal.close()
+    content = bytearray((var / "state" / emergency.NAME).read_bytes())
+    _, end = emergency.scan(var / "state" / emergency.NAME)
+    content[end - 1] ^= 1
+    (var / "state" / emergency.NAME).write_bytes(content)
+    restored = cli("state", "restore", str(backup))
+    assert restored.code == 0
+    assert "1 orders sent while the database could not be written were taken from the emergency journal" in restored.out
+    assert "ends in a torn record" in restored.err
+    assert restored.err.count("\n") == 1
+    assert ask(var, "SELECT order_id FROM intents WHERE intent_id = 900") == [(77,)]
 
 
 def test_a_restore_is_refused_while_a_daemon_runs(cli: Cli, var: Path) -> None:

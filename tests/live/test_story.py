@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import pytest
-from tests.live.bench import Bench
+from tests.live.bench import SECOND, Bench
 from tests.live.rehearsal import daemon, in_position, in_world, ours, restart, until
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
@@ -21,6 +22,7 @@ from tests.simulation.world import World
 from gmobot.core.reasons import MAX_HOLDING_REACHED
 from gmobot.core.records import BAR_PAST
 from gmobot.errors import UserError
+from gmobot.live.desire import Desire
 from gmobot.live.explain import explain, lines
 from gmobot.live.replay import replay
 from gmobot.strategies.loader import load
@@ -222,29 +224,74 @@ def test_no_database_is_told_where_it_was_looked_for(tmp_path: Path) -> None:
         explain(tmp_path / "gmobot.db", 1)
 
 
-def test_a_changed_strategy_warms_up_on_the_past_without_counting_it_and_is_replayed_alike() -> None:
+def other_code(world: World) -> None:
+    world.program = world.program.bind(PARAMS[EMA] | {"max_holding": 15})
+
+
+def other_params(world: World) -> None:
+    world.program = world.program.bind(PARAMS[EMA] | {"max_holding": 15, "slow": 9})
+
+
+def other_bars(world: World) -> None:
+    (traded,) = world.config.instruments
+    world.config = world.config.model_copy(update={"instruments": (traded.model_copy(update={"bar_seconds": 2}),)})
+
+
+def another_version(world: World) -> None:
+    """An earlier gmobot kept the fingerprint of the code alone."""
+    with closing(sqlite3.connect(world.var / "state" / "gmobot.db")) as db, db:
+        db.execute("UPDATE engines SET program = ?", (world.program.source_hash,))
+
+
+@pytest.mark.parametrize("change", [other_code, other_params, other_bars, another_version])
+def test_what_is_remembered_under_other_conditions_warms_up_on_the_past_without_counting_it_and_is_replayed_alike(
+    change: Callable[[World], None],
+) -> None:
     """The position is a few bars old, the warm-up longer than it may be held."""
-    program = load(EMA, PARAMS[EMA] | {"max_holding": 15})
 
     async def script(world: World) -> None:
         await in_position(world)
         await asyncio.sleep(2.0)
-        world.program = program
+        database = world.var / "state" / "gmobot.db"
         await world._stop()
+        entry = orders(database, "entry")[-1][1]
+        wanted, story = desire(database), explain(database, entry)
+        change(world)
         assert ours(world) > 0
         world._start()
         await asyncio.sleep(5.0)
-        database = world.var / "state" / "gmobot.db"
         run = runs(database)[-1]
         with closing(sqlite3.connect(database)) as db:
             rows = [json.loads(row) for (row,) in db.execute("SELECT payload FROM journal WHERE run_id = ? AND kind = 'bar'", (run,))]
         past = [row for row in rows if row["bar"]["flags"] & BAR_PAST]
         assert len(past) > 10
+        length = world.config.instruments[0].bar_seconds
+        assert past == [row for row in rows if row["bar"]["open_time"] + length * SECOND <= wanted.closed_ns], "a begun bar is news"
+        assert {row["desired"]["max_holding_bars"] for row in rows} == {math.ceil(15 / length)}, "as long as it was"
         assert {(row["desired"]["target"] > 0, row["desired"]["risk_status"]) for row in past} == {(True, 0)}
         assert not any(row["desired"]["reasons"] & MAX_HOLDING_REACHED for row in rows)
+        assert {(row["desired"]["stop"], row["desired"]["take_profit"]) for row in rows} == {(wanted.stop, wanted.take_profit)}
         assert ours(world) > 0, "held on"
-        result = replay(database, run, Loader(program))
+        assert world.account.held_lots.get("BTC", 0) == ours(world), "protected"
+        result = replay(database, run, Loader(world.program))
         assert (result.difference, result.bars) == (None, len(rows))
+        told = explain(database, entry)
+        assert (told.run_id, told.decision) == (story.run_id, story.decision), "of the bar it was decided on, not of the warm-up"
         await until(lambda: ours(world) == 0, seconds=30.0)
 
-    in_world(replace(program, source_hash="former"), script, seed=5)
+    program = load(EMA, PARAMS[EMA] | {"max_holding": 15})
+    in_world(replace(program, source_hash="former") if change is other_code else program, script, seed=5)
+
+
+def desire(database: Path) -> Desire:
+    """Return what the last decision wanted."""
+    with closing(sqlite3.connect(database)) as db:
+        return msgspec.json.decode(db.execute("SELECT desired FROM engines").fetchone()[0], type=Desire)
+
+
+def test_a_restart_under_the_same_conditions_goes_on_without_warming_up(database: Path) -> None:
+    query = "SELECT DISTINCT json_extract(payload, '$.bar.flags') FROM journal WHERE run_id = ? AND kind = 'bar'"
+    with closing(sqlite3.connect(database)) as db:
+        flags = [row[0] for row in db.execute(query, runs(database)[-1:])]
+    assert flags
+    assert not any(value & BAR_PAST for value in flags)

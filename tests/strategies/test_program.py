@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +63,29 @@ def test_a_flip_under_way_is_part_of_the_plan(cross: Program) -> None:
     new.load_plan(old.dump())
     held = new.step(bar(PRICE), account(position=100))
     assert (held.target, held.stop) == (0, PRICE - 900), "the entry was good for its bar only: the exit goes on, under the former stop"
+
+
+@pytest.mark.parametrize(
+    ("former_bar", "counts"),
+    [(Fraction(1), (3, 31, 11)), (Fraction(1, 5), (1, 7, 3)), (Fraction(5), (15, 155, 55)), (Fraction(2**61), (2**62, 2**62, 2**62))],
+    ids=["same", "longer", "shorter", "beyond all bounds"],
+)
+def test_a_plan_lasts_as_long_as_it_did_when_bars_are_of_another_length(
+    cross: Program, former_bar: Fraction, counts: tuple[int, int, int]
+) -> None:
+    old, new = DecisionCore(cross, settings()), DecisionCore(cross, settings())
+    names = ("cooldown", "max_holding_bars", "held_bars")
+    for name, number in zip(names, (3, 31, 11), strict=True):
+        old._engine[name] = number
+    new.load_plan(old.dump(), former_bar=former_bar)
+    assert tuple(int(new._engine[name][0]) for name in names) == counts
+
+
+def test_what_gives_state_its_meaning_is_code_parameters_and_bars(cross: Program) -> None:
+    key = cross.state_key(60)
+    assert key == cross.bind({}).state_key(60)
+    others = {cross.bind({"period": 6}).state_key(60), replace(cross, source_hash="x").state_key(60), cross.state_key(300)}
+    assert len(others | {key}) == 4
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: b"x" + data[1:], lambda _: b""], ids=["short", "changed", "empty"])

@@ -55,6 +55,10 @@ def restore(config: Path, source: Path) -> int:
         typer.echo(f"the replaced database is kept in {done.aside}")
     if done.orders:
         typer.echo(f"{done.orders} orders sent since the backup were taken from the audit log; what filled is found at the exchange")
+    if done.noted:
+        typer.echo(f"{done.noted} orders sent while the database could not be written were taken from the emergency journal")
+    for trouble in done.troubles:
+        typer.echo(f"{trouble}; compare the exchange's list of orders before you resume", err=True)
     if done.unreadable:
         typer.echo(
             f"{done.unreadable} orders sent since the backup could not be taken over: the exchange's will be called foreign", err=True

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable
+from fractions import Fraction
 
 import numpy as np
 
@@ -67,6 +68,7 @@ class SymbolDecisions:
         """
         self._instrument = instrument
         self._core = core
+        self._state_key = core.program.state_key(bar_seconds)
         self._bar_ns = bar_seconds * NS_PER_SECOND
         self._account = account
         self._store = store
@@ -81,7 +83,7 @@ class SymbolDecisions:
         self.hung = False
         self._checkpoint_day: int | None = None
         self.last_bar_ns = 0
-        self._plan_ns = 0
+        self._plan_until_ns = 0
         self.last: Desired | None = None
         self.bars = 0
         self._orphan: Desire | None = None
@@ -95,21 +97,23 @@ class SymbolDecisions:
     def restore(self, row: EngineRow | None) -> bool:
         """Continue from a stored state. Returns whether the whole of it fits this program.
 
-        When the strategy's code has changed, the plan of an open position is taken over and the rest warms
-        up anew; when even the engine's own layout has, the position keeps the stop that rests for it.
+        When the strategy's code, its parameters or the length of a bar have changed, the plan of an open position is
+        taken over and the rest warms up anew; when even the engine's own layout has, the position keeps the stop that
+        rests for it.
         """
         if row is None:
             return False
         # The bar is old news: it shapes what we hold, and opens nothing.
         self.restored = Desire(**(json.loads(row.desired) | {"may_open": False}))
         try:
-            if row.program == self._core.program.source_hash:
+            if row.program == self._state_key:
                 self._core.load(row.state)
                 self.last_bar_ns = row.bar_open_ns
                 return True
-            self._core.load_plan(row.state)
+            former_ns = self.restored.closed_ns - self.restored.decision_id
+            self._core.load_plan(row.state, former_bar=Fraction(former_ns, self._bar_ns))
             # What the strategy warms up on is from before the position, or was counted then.
-            self._plan_ns = row.bar_open_ns
+            self._plan_until_ns = self.restored.closed_ns
         except StateMismatchError:
             self._orphan = self.restored
         return False
@@ -123,7 +127,7 @@ class SymbolDecisions:
         """Decide on closed bars, oldest first, and commit them together."""
         if self.hung or not len(bars):
             return
-        bars["flags"][bars["open_time"] <= self._plan_ns] |= BAR_PAST
+        bars["flags"][bars["open_time"] + self._bar_ns <= self._plan_until_ns] |= BAR_PAST
         rows = self._checkpoint(int(bars["open_time"][0]))
         events: list[Event] = []
         desired: Desired | None = None
@@ -178,7 +182,7 @@ class SymbolDecisions:
     def _engine_row(self, desire: Desire) -> EngineRow:
         return EngineRow(
             symbol=self._instrument.symbol,
-            program=self._core.program.source_hash,
+            program=self._state_key,
             bar_open_ns=desire.decision_id,
             state=self._core.dump(),
             desired=json.dumps({name: getattr(desire, name) for name in desire.__struct_fields__}),

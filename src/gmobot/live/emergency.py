@@ -120,3 +120,14 @@ def scan(path: Path) -> tuple[list[tuple[int, Batch]], int]:
             found.append((number, [*msgspec.json.decode(payload, type=PlainBatch)]))
             end += _HEADER.size + length
     return found, end
+
+
+def is_torn(path: Path, end: int) -> bool:
+    """Return whether something stands where the whole records end, as :func:`scan` tells it: one that is not whole, perhaps more behind it.
+
+    Raises:
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        file.seek(end)
+        return any(file.read(_HEADER.size))

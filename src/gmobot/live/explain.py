@@ -20,7 +20,11 @@ from gmobot.live.intents import Fill, Intent
 from gmobot.live.reading import reading
 from gmobot.live.recording import Bar, Start
 
-_BAR = "SELECT seq, run_id, payload FROM journal WHERE ref = ? AND kind = 'bar' AND symbol = ? ORDER BY seq DESC LIMIT 1"
+_BAR = """
+SELECT seq, run_id, payload FROM journal WHERE ref = ? AND kind = 'bar' AND symbol = ?
+AND seq < (SELECT COALESCE(MIN(seq), 1 << 62) FROM journal WHERE ref = ? AND kind IN ('request', 'order')) ORDER BY seq DESC LIMIT 1
+"""
+"""The bar an order was decided on: a later run may have read the same one again, to warm up."""
 _START = "SELECT payload FROM journal WHERE kind = 'start' AND symbol = ? AND seq <= ? ORDER BY seq DESC LIMIT 1"
 _WORDS = "SELECT at_ns, kind, payload FROM journal WHERE ref = ? AND kind IN ('request', 'reply', 'order') ORDER BY seq"
 _ACTIONS = {1: "buy", -1: "sell", 0: "hold"}
@@ -88,7 +92,8 @@ def explain(database: Path, number: int) -> Explanation:
     """
     with closing(reading(database)) as db:
         intent = _intent(db, number)
-        found = db.execute(_BAR, (intent.decision_id, intent.symbol)).fetchone() if intent.decision_id else None
+        asked = (intent.decision_id, intent.symbol, intent.intent_id)
+        found = db.execute(_BAR, asked).fetchone() if intent.decision_id else None
         seq, run_id, payload = found or (1 << 62, None, None)
         began = db.execute(_START, (intent.symbol, seq)).fetchone()
         start = msgspec.json.decode(began[0], type=Start) if began else None

@@ -15,7 +15,11 @@ class Event(msgspec.Struct, frozen=True):
 
 
 class EngineRow(msgspec.Struct, frozen=True, kw_only=True):
-    """Where one symbol's decision core stands after its last bar."""
+    """Where one symbol's decision core stands after its last bar.
+
+    Attributes:
+        program: What gives the state its meaning, as :meth:`Program.state_key` tells it.
+    """
 
     symbol: str
     program: str

@@ -18,6 +18,7 @@ Batch = list[Statement]
 """The statements of one transaction, in order."""
 PlainBatch = list[tuple[str, tuple[int | float | str | None, ...]]]
 """A batch that can be written as JSON and read back: without bytes."""
+INSERT_EVENT = "INSERT INTO audit (ts_ns, run_id, event, fields) VALUES (?, ?, ?, ?)"
 
 
 def insert_intent(intent: Intent) -> Statement:
@@ -111,8 +112,7 @@ def forget_notified(known: Sequence[str]) -> Statement:
 
 def insert_events(events: Sequence[Event], run_id: str, now_ns: int) -> list[Statement]:
     """Put events into the audit outbox."""
-    sql = "INSERT INTO audit (ts_ns, run_id, event, fields) VALUES (?, ?, ?, ?)"
-    return [(sql, (now_ns, run_id, event.name, _text(event.fields))) for event in events]
+    return [(INSERT_EVENT, (now_ns, run_id, event.name, _text(event.fields))) for event in events]
 
 
 def insert_journal(rows: Sequence[JournalRow], run_id: str, now_ns: int) -> list[Statement]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from functools import lru_cache
 from pathlib import Path
 from types import ModuleType
@@ -35,6 +37,9 @@ _PLAN = (
     "flipping",
     "former_stop",
 )
+_IN_BARS = ("cooldown", "max_holding_bars", "held_bars")
+"""What of the plan counts bars."""
+_MOST_BARS = 2**62
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True):
@@ -86,6 +91,14 @@ class Program:
     def new_state(self) -> Record:
         """Return an empty strategy state."""
         return np.zeros(1, self.state_dtype)
+
+    def state_key(self, bar_seconds: int) -> str:
+        """Return a fingerprint of everything that gives remembered numbers their meaning: code, parameters, length of a bar in seconds.
+
+        What other parameters have summed up is no mean of these, and may never become one.
+        """
+        text = f"{self.source_hash} {bar_seconds} ".encode()
+        return hashlib.sha256(text + self.params.tobytes()).hexdigest()
 
     def settings_record(self, settings: Settings) -> Record:
         """Return the SETTINGS record for this program: the strategy's warm-up holds even where nobody set it."""
@@ -191,11 +204,15 @@ class DecisionCore:
         self._engine = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE).copy()
         self._state = np.frombuffer(stored[engine_end:], self.program.state_dtype).copy()
 
-    def load_plan(self, stored: bytes) -> None:
-        """Take over the plan of an open position from :meth:`dump`, when the strategy or its code has changed.
+    def load_plan(self, stored: bytes, *, former_bar: Fraction = Fraction(1)) -> None:
+        """Take over the plan of an open position from :meth:`dump`, when the strategy, its parameters or its bars have changed.
 
         Stop, target, holding time and cool-down go on; the strategy's own state starts anew and warms up, on bars that
         carry ``BAR_PAST`` as far as the plan has seen them.
+
+        Args:
+            stored: What :meth:`dump` gave.
+            former_bar: Length of a bar of then in bars of now: holding time and cool-down stay as long as they were, begun bars whole.
 
         Raises:
             StateMismatchError: The engine itself remembers other things now.
@@ -206,6 +223,8 @@ class DecisionCore:
         former = np.frombuffer(stored[LAYOUT_BYTES:engine_end], ENGINE)
         for name in _PLAN:
             self._engine[name] = former[name]
+        for name in _IN_BARS:
+            self._engine[name] = min(math.ceil(int(former[name][0]) * former_bar), _MOST_BARS)
 
 
 def plain(record: Record) -> dict[str, Any]:
