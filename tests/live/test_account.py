@@ -37,7 +37,7 @@ async def owner(bench: Bench, lots: int = LOTS) -> Account:
 
 
 def test_what_is_kept_comes_back_as_it_was() -> None:
-    state = AccountState(1, 2, 3, 4, {"BTC": Decimal("0.1234567891"), "ETH": Decimal(0)}, 5, 6)
+    state = AccountState(1, 2, 3, 4, {"BTC": Decimal("0.1234567891"), "ETH": Decimal(0)}, 5, 6, 7)
     assert AccountState.restore(state.to_dict()) == state
 
 
@@ -249,6 +249,19 @@ async def test_an_accepted_loss_is_the_new_peak(bench: Bench) -> None:
     await bench.close()
 
 
+async def test_a_loss_accepted_before_there_is_a_price_is_measured_from_the_first_one(bench: Bench) -> None:
+    account = await owner(bench)
+    book, bench.market.last, bench.market.book = bench.market.book, 0, None
+    account.state.peak, account.state.moved = 5 * CAPITAL, 7
+    account.accept_loss()
+    assert (account.state.peak, account.state.moved) == (0, 0)
+    bench.market.last, bench.market.book = PRICE // 2, book
+    bench.market.last_at_ns = bench.market.book_at_ns
+    account.observe()
+    assert (account.state.peak, account.drawdown) == (CAPITAL // 2, 0.0)
+    await bench.close()
+
+
 # --- what the core is shown ------------------------------------------------------------------------------
 
 
@@ -268,6 +281,19 @@ async def test_the_core_is_shown_the_account(bench: Bench) -> None:
     assert shown(account, halted=True)["halted"] == 1
     account.state.peak = 0
     assert shown(account)["peak_equity_uyen"] == CAPITAL, "a peak of this moment counts"
+    await bench.close()
+
+
+async def test_while_what_is_held_has_no_price_the_core_is_shown_no_loss(bench: Bench) -> None:
+    account = await owner(bench)
+    account.state.peak, account.state.day_start = 2 * CAPITAL, 3 * CAPITAL
+    bench.market.last, bench.market.book = 0, None
+    row, known = shown(account), [account.is_known]
+    assert (row["equity_uyen"], row["peak_equity_uyen"], row["day_start_equity_uyen"]) == (CAPITAL, CAPITAL, CAPITAL)
+    bench.market.last = PRICE
+    row = shown(account)
+    assert (row["peak_equity_uyen"], row["day_start_equity_uyen"]) == (2 * CAPITAL, 3 * CAPITAL)
+    assert [*known, account.is_known] == [False, True]
     await bench.close()
 
 

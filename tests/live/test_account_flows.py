@@ -88,6 +88,7 @@ class Told(Account):
     """An account that is worth what it is told."""
 
     equity_uyen = 0
+    _is_valued = True
 
     def __init__(self, equity: int, peak: int) -> None:
         self.equity_uyen = equity
@@ -123,4 +124,56 @@ async def test_before_the_start_nothing_is_booked(bench: Bench) -> None:
     assert not await bench.cash.take(flow("early", 1))
     bench.account.start(5 * YEN, {})
     assert await bench.cash.take(flow("early", 1))
+    await bench.close()
+
+
+async def killed(bench: Bench) -> Account:
+    """Die, and begin again without a price."""
+    await bench.reopen()
+    bench.market.last, bench.market.book = 0, None
+    return bench.account
+
+
+@pytest.mark.parametrize(("yen", "peak"), [(2_000_000, 6_000_000), (-500_000, 1_000_000)])
+async def test_what_came_and_went_before_there_is_a_price_moves_the_peak_once_there_is_one(bench: Bench, yen: int, peak: int) -> None:
+    await bench.open()
+    bench.account.start(1_000_000 * YEN, {})
+    await bench.acknowledged(order_id=900, lots=10_000)
+    await bench.books.book(fill(9_000, 900, 10_000, fee=0))
+    bench.market.last, bench.market.book = 2 * PRICE, None
+    bench.account.observe()
+    await bench.store.save_account(bench.account.state.to_dict())
+    account = await killed(bench)
+    assert await bench.cash.take(flow("while it was down", yen))
+    assert (account.state.peak, account.state.day_start) == (2_000_000 * YEN, (1_000_000 + yen) * YEN), "half its worth would be the whole"
+    account = await killed(bench)
+    bench.market.last = PRICE
+    assert not account.is_known
+    row = account.record("BTC", halted=False)[0]
+    assert row["peak_equity_uyen"] == row["day_start_equity_uyen"] == account.equity_uyen, "the peak has yet to follow"
+    assert account.observe()
+    assert (account.is_known, account.state.peak, account.drawdown) == (True, peak * YEN, 0.5)
+    assert account.daily_pnl_uyen == 0
+    await bench.store.save_account(account.state.to_dict())
+    account = await killed(bench)
+    bench.market.last = PRICE
+    assert not account.observe()
+    assert account.state.peak == peak * YEN, "once"
+    await bench.close()
+
+
+async def test_a_day_does_not_turn_before_the_peak_has_followed(bench: Bench) -> None:
+    await bench.open()
+    bench.account.start(1_000_000 * YEN, {})
+    await bench.owning(100)
+    bench.market.last, bench.market.book = 0, None
+    await bench.cash.take(flow("deposit", 500_000))
+    day = bench.account.state.day
+    bench.clock.advance(21 * 3_600)
+    bench.market.last = PRICE
+    assert bench.account.new_day() is None, "what the last one came to is not known yet"
+    assert bench.account.observe()
+    assert bench.account.new_day() == day + 1
+    assert bench.account.observe()
+    assert bench.account.state.day == day + 1
     await bench.close()

@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.live.rehearsal import Script, account, commands, daemon, guards, in_position, in_world, restart, until
+from tests.live.rehearsal import Script, account, commands, daemon, entries, guards, in_position, in_world, restart, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
@@ -218,6 +218,26 @@ def test_a_transfer_stays_unexplained_until_an_operator_takes_it_over(program: P
         await asyncio.sleep(100.0)
         world.exchange.cash.transfer(world.account, "DEPOSIT", MILLION)
         await until(lambda: account(world).wallet_drift_uyen == MILLION, seconds=120.0)
+        assert await commands(world).resume("test", acknowledge=True) is None
+
+    play(program, script)
+
+
+def test_a_drift_that_bars_entries_bars_them_in_the_next_run_from_its_first_moment(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        world.exchange.cash.transfer(world.account, "WITHDRAWAL", MILLION)
+        await until(lambda: guards(world).reasons == ["wallet_drift_exceeded"], seconds=120.0)
+        await world._stop()
+        before = entries(world)
+        world._start()
+        while daemon(world).guards is None or guards(world).reasons != ["wallet_drift_exceeded"]:
+            assert daemon(world)._entry_bar() is not None
+            await asyncio.sleep(0.05)
+        assert account(world).wallet_drift_uyen == -MILLION
+        await asyncio.sleep(10.0)
+        assert daemon(world)._entry_bar() == "wallet_drift_exceeded"
+        assert entries(world) == before
         assert await commands(world).resume("test", acknowledge=True) is None
 
     play(program, script)

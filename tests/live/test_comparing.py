@@ -28,16 +28,16 @@ class Reconciler:
         self.runs = 0
         self.impatient = False
         self.trouble: Unavailable | None = None
-        self.knows = True
+        self.missing: str | None = None
         self.meanwhile: Callable[[], None] = lambda: None
 
-    async def run(self) -> bool:
+    async def run(self) -> str | None:
         self.runs += 1
         await asyncio.sleep(0)
         self.meanwhile()
         if self.trouble is not None:
             raise self.trouble
-        return self.knows
+        return self.missing
 
 
 class Driven:
@@ -85,9 +85,10 @@ async def test_what_began_before_a_doubt_proves_nothing() -> None:
     await driven.compare()
     assert not driven.comparing.done
     driven.reconciler.meanwhile = lambda: None
-    driven.reconciler.knows = False
+    driven.reconciler.missing = "what was there before us"
     await driven.compare()
     assert not driven.comparing.done, "nobody knows yet what was there before us"
+    assert driven.comparing.failure is None, "there was an answer"
 
 
 async def test_without_an_account_there_is_nothing_to_wait_for() -> None:
@@ -118,6 +119,31 @@ async def test_one_that_gets_no_answer_for_long_is_told_once() -> None:
     assert driven.look(0.1) is not None, "and again when it happens again"
 
 
+async def test_one_that_makes_nothing_out_for_long_is_told_too() -> None:
+    driven = Driven()
+    driven.reconciler.missing = "what we hold has no price"
+    await driven.compare()
+    driven.clock.advance(200.0)
+    await driven.compare()
+    told = driven.look(100.1)
+    assert told is not None
+    assert "what we hold has no price" in told["detail"]
+    assert driven.comparing.overdue
+    driven.reconciler.missing = None
+    await driven.compare()
+    assert driven.look(300.0) is None
+    assert not driven.comparing.overdue
+
+
+async def test_how_long_it_waited_for_the_exchange_before_is_no_fault() -> None:
+    driven = Driven()
+    driven.clock.advance(10_000.0)
+    driven.comparing.use(driven.reconciler)  # type: ignore[arg-type]
+    assert driven.look(300.0) is None
+    assert not driven.comparing.overdue
+    assert driven.look(0.1) is not None
+
+
 async def test_a_closed_exchange_is_an_excuse() -> None:
     driven = Driven()
     assert driven.look(5_000.0, excused=True) is None
@@ -125,10 +151,20 @@ async def test_a_closed_exchange_is_an_excuse() -> None:
     assert driven.look(0.1) is not None
 
 
-@pytest.mark.parametrize(("done", "impatient", "seconds"), [(False, True, 2.0), (True, False, 60.0), (True, True, 0.01)])
-def test_how_long_it_waits(done: bool, impatient: bool, seconds: float) -> None:
+@pytest.mark.parametrize(
+    ("done", "impatient", "failure", "seconds"),
+    [
+        (False, False, None, 2.0),
+        (False, True, "no answer", 2.0),
+        (True, True, "no answer", 60.0),
+        (False, True, None, 0.01),
+        (True, False, None, 60.0),
+        (True, True, None, 0.01),
+    ],
+)
+def test_how_long_it_waits(done: bool, impatient: bool, failure: str | None, seconds: float) -> None:
     driven = Driven()
-    driven.comparing.done, driven.reconciler.impatient = done, impatient
+    driven.comparing.done, driven.reconciler.impatient, driven.comparing.failure = done, impatient, failure
     assert driven.comparing._wait(driven.reconciler) == seconds  # type: ignore[arg-type]
 
 

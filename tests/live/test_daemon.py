@@ -180,3 +180,16 @@ def test_an_entry_beyond_what_the_account_may_carry_is_not_sent_and_says_why(pro
         assert entries(world) == 0
 
     in_world(program, script, max_leverage=Decimal("0.005"))
+
+
+def test_nothing_opens_while_what_is_held_has_no_price(program: Program) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        await until(lambda: daemon(world).ready())
+        market = daemon(world).desks["BTC"].market
+        market.last, market.book = 0, None
+        assert (daemon(world)._entry_bar(), daemon(world)._settled()) == ("stream_stale", False)
+        await until(lambda: daemon(world).ready(), seconds=10.0)
+        assert daemon(world)._settled()
+
+    in_world(program, script)

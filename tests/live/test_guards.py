@@ -8,12 +8,15 @@ from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
-from tests.live.bench import BTC, PRICE, Bench, fill
+from tests.live.bench import BTC, BTC_JPY, PRICE, Bench, fill, intent
 
 from gmobot.core.compiled import PlainRecord
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.settings import Settings
+from gmobot.live.account import Account
+from gmobot.live.books import Books
 from gmobot.live.guards import Guards
 from gmobot.live.intents import Latch, Purpose
 from gmobot.live.market import Market
@@ -389,6 +392,28 @@ async def test_a_symbol_without_a_price_does_not_hide_the_others(bench: Bench) -
     guarded.desks = {"ETH": SimpleNamespace(market=Market(BTC)), **guarded.desks}
     bench.market.last = 8_000_000
     assert await guarded.assess() == (RISK_ABORT, ["max_drawdown_exceeded"])
+    await bench.close()
+
+
+async def test_a_gain_that_has_no_price_yet_is_no_loss(bench: Bench) -> None:
+    guarded = Guarded(bench, max_drawdown="0.1", daily_loss_limit="100000")
+    await guarded.open()
+    books = Books({"BTC": BTC, "BTC_JPY": BTC_JPY}, bench.store, bench.clock, await bench.store.load())
+    other = Market(BTC_JPY, last=PRICE * 2)
+    account = Account(books, {"BTC": bench.market, "BTC_JPY": other}, bench.clock, bench.account.state)
+    await books.acknowledge(await books.add(intent(symbol="BTC_JPY")), 901)
+    bought = fill(9_001, 901, fee=0)
+    await books.book(msgspec.structs.replace(bought, symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=7))
+    account.observe()
+    account.state.day_start = account.state.peak
+    assert account.state.peak == 2_000_000 * YEN
+    other.last = 0
+    await guarded.guards.assess(account, guarded.desks)
+    assert (guarded.guards.status, guarded.guards.halted) == (RISK_OK, False), "BTC has its price, what gained has none"
+    other.last = PRICE * 3 // 2
+    await guarded.guards.assess(account, guarded.desks)
+    assert guarded.guards.reasons == ["max_drawdown_exceeded", "daily_loss_limit_exceeded"]
+    assert guarded.guards.halted
     await bench.close()
 
 

@@ -31,8 +31,8 @@ async def desk(directory: Path, instrument: Instrument = BTC, **balances: str) -
     return bench
 
 
-async def look(bench: Historian, seconds: float = 0.0) -> None:
-    """Let time pass and compare, the trader's part included."""
+async def look(bench: Historian, seconds: float = 0.0) -> str | None:
+    """Let time pass and compare, the trader's part included. Returns what could not be made out."""
     bench.clock.advance(seconds)
     trader = bench.trader
     asked = trader.reconcile
@@ -46,7 +46,7 @@ async def look(bench: Historian, seconds: float = 0.0) -> None:
 
     trader.reconcile = answered  # type: ignore[method-assign]
     try:
-        await bench.reconciler.run()
+        return await bench.reconciler.run()
     finally:
         trader.reconcile = asked  # type: ignore[method-assign]
 
@@ -258,6 +258,56 @@ async def test_a_drift_of_coins_is_worth_another_sum_at_another_price(tmp_path: 
     bench.market.last = PRICE // 2
     await look(bench)
     assert bench.account.wallet_drift_uyen == 500_000 * YEN
+    await bench.close()
+
+
+# --- what stands against opening anything ---------------------------------------------------------------------------
+
+
+async def test_a_run_that_meets_a_difference_opens_nothing_before_it_is_confirmed(tmp_path: Path) -> None:
+    bench = await desk(tmp_path, JPY="999000")
+    for seconds in (0.0, CONFIRM - 0.001, 0.001):
+        assert await look(bench, seconds) == "a difference of -1000 JPY is neither explained nor confirmed"
+    assert bench.account.wallet_drift_uyen == -1_000 * YEN
+    assert await look(bench) is None, "and judged by the guards"
+    bench.rest.balances["JPY"] = Decimal(5)
+    assert await look(bench) is None, "what it has confirmed stands, whatever is suspected"
+    await bench.reopen()
+    assert await look(bench) is not None, "the next run begins anew"
+    bench.rest.balances["JPY"] = Decimal(1_000_000)
+    assert await look(bench) is None
+    await bench.close()
+
+
+async def test_a_run_that_explains_a_difference_at_once_waits_for_nothing(tmp_path: Path) -> None:
+    bench = await desk(tmp_path, JPY="1000500")
+    bench.clock.advance(600.0)
+    bench.rest.flows = {"deposit JPY": [deposit(bench, "500")]}
+    assert await look(bench) is None
+    await bench.close()
+
+
+async def test_balances_that_nobody_compared_stand_against_it(tmp_path: Path) -> None:
+    bench = Historian(tmp_path)
+    await bench.open()
+    await bench.acknowledged(order_id=900)
+    assert await look(bench) == "an order is on its way"
+    ours = bench.books.by_order(900)
+    assert ours is not None
+    await bench.books.end(ours, ours.state.CANCELLED, "")
+    bench.rest.balances = {"JPY": Decimal(1_000_000), "BTC": Decimal(0)}
+    assert await look(bench) is None, "the capital is known"
+    await bench.close()
+
+
+async def test_a_position_without_a_price_stands_against_it(tmp_path: Path) -> None:
+    bench = await desk(tmp_path)
+    await bench.owning(100)
+    bench.rest.balances = {"JPY": Decimal(bench.account.cash_uyen) / YEN, "BTC": Decimal("0.001")}
+    bench.market.last, bench.market.book = 0, None
+    assert await look(bench) == "what we hold has no price"
+    bench.market.last = PRICE
+    assert await look(bench) is None
     await bench.close()
 
 

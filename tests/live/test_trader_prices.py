@@ -180,3 +180,29 @@ async def test_a_close_while_the_exchange_is_closed_asks_for_nothing(bench: Desk
     await bench.trader.turn()
     assert (bench.rest.cancelled, bench.rest.books_asked) == ([], 0)
     await bench.close()
+
+
+@pytest.mark.parametrize(("lots", "price", "asked"), [(100, 0, 1), (0, 0, 0), (100, PRICE, 0)])
+async def test_a_comparison_asks_what_is_held_is_worth_if_the_stream_has_not_told(bench: Desk, lots: int, price: int, asked: int) -> None:
+    await bench.open()
+    if lots:
+        await bench.owning(lots)
+    bench.market.last, bench.market.book = price, None
+    bench.rest.orderbook_there = book()
+    compared = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert (compared.done(), bench.rest.books_asked) == (True, asked)
+    assert bench.market.mark() == (PRICE if lots else 0)
+    await bench.close()
+
+
+async def test_a_comparison_goes_on_without_a_price(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.market.last, bench.market.book = 0, None
+    compared = bench.trader.reconcile()
+    await bench.trader.turn()
+    assert compared.done()
+    assert compared.exception() is None
+    assert bench.market.mark() == 0
+    await bench.close()

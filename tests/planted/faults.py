@@ -154,8 +154,8 @@ FAULTS = (
     Fault(
         "a deposit that leaves the peak where it was",
         "src/gmobot/live/account.py",
-        "            state.peak = max(after, peak * after // equity_before_uyen)\n",
-        "            state.peak = peak\n",
+        "            state.peak = max(equity, max(state.peak, before) * equity // before)\n",
+        "            state.peak = max(state.peak, before)\n",
         ("tests/live/test_cash_flows.py",),
     ),
     Fault(

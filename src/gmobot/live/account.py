@@ -40,6 +40,7 @@ class AccountState:
         flows_from_ns: By the exchange's clock: what came or went before is in the base already.
         level_ns: By the exchange's clock: when nothing was left to explain.
         assumed: Whether nobody has asked: what is shown where there is no account. It is not kept, or it would be taken for what was found.
+        moved: What came and went that the peak has yet to follow: a share of what is ours is not known without its prices.
     """
 
     base_cash: int | None = None
@@ -50,6 +51,7 @@ class AccountState:
     flows_from_ns: int = 0
     level_ns: int = 0
     assumed: bool = False
+    moved: int = 0
 
     @classmethod
     def restore(cls, saved: Mapping[str, int]) -> AccountState:
@@ -65,6 +67,7 @@ class AccountState:
             {symbol: units.scaleb(-_COIN_DIGITS) for symbol, units in coins.items()},
             saved.get("flows_from_ns", 0),
             saved.get("level_ns", 0),
+            saved.get("moved", 0),
         )
 
     def to_dict(self) -> dict[str, int]:
@@ -73,7 +76,7 @@ class AccountState:
             return {}
         coins = {_COINS + symbol: int(amount.scaleb(_COIN_DIGITS)) for symbol, amount in self.base_coins.items()}
         numbers = {"base_cash": self.base_cash, "peak": self.peak, "day": self.day, "day_start": self.day_start}
-        return numbers | {"flows_from_ns": self.flows_from_ns, "level_ns": self.level_ns} | coins
+        return numbers | {"flows_from_ns": self.flows_from_ns, "level_ns": self.level_ns, "moved": self.moved} | coins
 
 
 def kept(coins: Decimal) -> Decimal:
@@ -186,20 +189,24 @@ class Account:
         """Take note of a new peak or a new day. Returns whether the kept numbers changed."""
         if self.state.base_cash is None:
             return False
-        before = self.state.to_dict()
-        equity = self.equity_uyen
+        before, day = self.state.to_dict(), self.new_day()
         if self._is_valued:
-            self.state.peak = max(self.state.peak, equity)
+            self._raise_peak()
             self.max_drawdown = max(self.max_drawdown, self.drawdown)
-        if (day := self.new_day()) is not None:
-            self.state.day, self.state.day_start = day, equity
+        if day is not None:
+            self.state.day, self.state.day_start = day, self.equity_uyen
         return self.state.to_dict() != before
 
     def new_day(self) -> int | None:
         """Return the trading day that has begun since the last look; ``None`` while none has, or nobody knows what is ours is worth."""
         now = self._exchange_now_ns()
         begun = now > 0 and trading_day(now) > self.state.day
-        return trading_day(now) if begun and self._is_valued else None
+        return trading_day(now) if begun and self.is_known else None
+
+    @property
+    def is_known(self) -> bool:
+        """Whether drawdown and the day's gain can be judged: everything has a price, and the peak has followed what came and went."""
+        return self._is_valued and not self.state.moved
 
     @property
     def _is_valued(self) -> bool:
@@ -209,18 +216,26 @@ class Account:
     def adjust(self, equity_before_uyen: int) -> None:
         """Something came or went that no trade of ours brought: move peak and day's start along.
 
-        The drawdown stays the same share of the peak, and the day's gain the same yen.
+        The drawdown stays the same share of the peak, and the day's gain the same yen. The peak follows once everything
+        has a price, after a restart too.
 
         Args:
             equity_before_uyen: Equity before it was booked.
         """
-        state, after = self.state, self.equity_uyen
-        state.day_start += after - equity_before_uyen
-        if equity_before_uyen > 0 and after >= 0:
-            peak = max(state.peak, equity_before_uyen)
-            state.peak = max(after, peak * after // equity_before_uyen)
+        moved = self.equity_uyen - equity_before_uyen
+        self.state.day_start += moved
+        self.state.moved += moved
+        if self._is_valued:
+            self._raise_peak()
+
+    def _raise_peak(self) -> None:
+        """Let the peak follow what came and went, and then equity; only while everything has a price."""
+        state, equity = self.state, self.equity_uyen
+        before, state.moved = equity - state.moved, 0
+        if before > 0 and equity >= 0:
+            state.peak = max(equity, max(state.peak, before) * equity // before)
         else:
-            state.peak = max(after, state.peak + after - equity_before_uyen)
+            state.peak = max(equity, state.peak + equity - before)
 
     def pay_leverage_fee(self, fee_uyen: int) -> None:
         """A leverage fee was booked: it is no trading loss of the day, and no drawdown."""
@@ -228,8 +243,11 @@ class Account:
         self.state.day_start -= fee_uyen
 
     def accept_loss(self) -> None:
-        """An operator has seen the drawdown: measure the next one from here, or the halt would never end."""
-        self.state.peak = self.equity_uyen
+        """An operator has seen the drawdown: measure the next one from here, or the halt would never end.
+
+        From the first moment at which everything has a price, while it has none.
+        """
+        self.state.peak, self.state.moved = (self.equity_uyen if self._is_valued else 0), 0
 
     def record(self, symbol: str, *, halted: bool) -> AccountRecord:
         """Return the account as the core sees it when a bar of ``symbol`` closes."""
@@ -249,8 +267,9 @@ class Account:
         equity = self.equity_uyen
         row.cash_uyen = self.cash_uyen
         row.equity_uyen = equity
-        row.peak_equity_uyen = max(self.state.peak, equity)
-        row.day_start_equity_uyen = self.state.day_start
+        # What nobody can judge is shown as no loss: at cost, the gain that the peak was saved with would look like one.
+        row.peak_equity_uyen = max(self.state.peak, equity) if self.is_known else equity
+        row.day_start_equity_uyen = self.state.day_start if self.is_known else equity
         row.wallet_drift_uyen = self.wallet_drift_uyen
         row.other_positions = len(others)
         row.other_gross_uyen = sum(self.worst_gross_uyen(other) for other in others)

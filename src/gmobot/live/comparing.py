@@ -40,14 +40,15 @@ class Comparing:
         self._reconciler: Reconciler | None = None
         self._doubts = 0
         self._level_at = clock.monotonic()
+        self._missing: str | None = None
         self._told = False
         self.done = False
         self.overdue = False
         self.failure: str | None = None
 
     def use(self, reconciler: Reconciler | None) -> None:
-        """Begin to compare by this; ``None`` where there is no account."""
-        self._reconciler = reconciler
+        """Begin to compare by this, from now on; ``None`` where there is no account."""
+        self._reconciler, self._level_at = reconciler, self._clock.monotonic()
         self.done = reconciler is None
 
     def doubt(self) -> None:
@@ -67,13 +68,14 @@ class Comparing:
             self._due.clear()
             doubts = self._doubts
             try:
-                known = await reconciler.run()
+                self._missing, self.failure = await reconciler.run(), None
             except VenueError as error:
-                self.failure = str(error)
+                self._missing = self.failure = str(error)
                 log.warning("reconciliation got no answer", error=self.failure)
                 continue
-            self.failure, self._level_at = None, self._clock.monotonic()
-            self.done = doubts == self._doubts and known
+            self.done = doubts == self._doubts and self._missing is None
+            if self._missing is None:
+                self._level_at = self._clock.monotonic()
 
     def look(self, *, excused: bool) -> Event | None:
         """Take note of how old the last comparison is. Returns, once, that it is too old.
@@ -87,10 +89,11 @@ class Comparing:
         self.overdue = now - self._level_at > _PATIENCE_SECONDS
         news = self.overdue and not self._told
         self._told = self.overdue
-        detail = f"books and exchange could not be compared for {_PATIENCE_SECONDS / 60:.0f} minutes, nothing is opened: {self.failure}"
+        detail = f"books and exchange could not be compared for {_PATIENCE_SECONDS / 60:.0f} minutes, nothing is opened: {self._missing}"
         return Event("error", {"reason": "exchange_error", "detail": detail}) if news else None
 
     def _wait(self, reconciler: Reconciler) -> float:
-        if not self.done:
-            return _RETRY_SECONDS
-        return min(self._every_seconds, reconciler.confirm_seconds) if reconciler.impatient else self._every_seconds
+        if reconciler.impatient and self.failure is None:
+            # Sooner than that, another look at the same says nothing.
+            return min(self._every_seconds, reconciler.confirm_seconds)
+        return self._every_seconds if self.done else _RETRY_SECONDS

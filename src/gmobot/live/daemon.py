@@ -496,7 +496,7 @@ class Daemon:
         return None if armed else "not_armed"
 
     def _entry_bar(self, *, but_unknown: bool = False) -> str | None:
-        if self.guards is None or self.books is None or not self._comparing.done:
+        if self.guards is None or self.books is None or not self._knows_the_account:
             return "stream_stale"
         if self._comparing.overdue:
             return "exchange_error"
@@ -507,7 +507,12 @@ class Daemon:
         return self.account_rest.server_floor_ns
 
     def _settled(self) -> bool:
-        return self.supervisor.status is MonitorStatus.ACTIVE and self._comparing.done and not self.stopping
+        return self.supervisor.status is MonitorStatus.ACTIVE and self._knows_the_account and not self.stopping
+
+    @property
+    def _knows_the_account(self) -> bool:
+        """Whether books and exchange were compared, and drawdown and the day's loss can be judged."""
+        return self._comparing.done and self.account is not None and self.account.is_known
 
     async def _acknowledge(self) -> None:
         if self._reconciler is not None:

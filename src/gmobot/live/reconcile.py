@@ -3,7 +3,8 @@
 Orders and fills are brought level by each symbol's trader; then leverage positions, each by its number; then
 yen and coins, to the micro-yen. A difference is searched for (``live/search.py``); what is found is booked as a
 flow. What is left counts as drift once two looks, further apart than anything may stay invisible, agree on it:
-it stops new exposure, is told, and waits for an operator, who can take it over with ``resume --acknowledge``.
+it stops new exposure, is told, and waits for an operator, who can take it over with ``resume --acknowledge``. A run
+that has only just begun knows of no drift that the last one confirmed: nothing is opened until it has made up its mind.
 """
 
 from __future__ import annotations
@@ -82,6 +83,7 @@ class Reconciler:
         self._suspected = Difference()
         self._suspected_ns = 0
         self._confirmed = Difference()
+        self._concluded = False
         self._searched = Difference()
         self._searched_ns = 0
         self._saved_level_ns = 0
@@ -98,8 +100,8 @@ class Reconciler:
         """What two looks agreed on and nothing explains."""
         return self._confirmed
 
-    async def run(self) -> bool:
-        """Do one full comparison. Returns whether it is known by now what was there before us.
+    async def run(self) -> str | None:
+        """Do one full comparison. Returns what it could not make out, ``None`` when nothing stands against opening anything.
 
         Raises:
             VenueError: No answer; nothing was concluded from it.
@@ -109,7 +111,13 @@ class Reconciler:
             if self._books.ledger(symbol).on_leverage:
                 await self._positions(symbol)
         await self._balances()
-        return self._account.state.base_cash is not None
+        return self._open_question
+
+    @property
+    def _open_question(self) -> str | None:
+        if not self._concluded:
+            return f"a difference of {self._suspected} is neither explained nor confirmed" if self._suspected else "an order is on its way"
+        return None if self._account.is_known else "what we hold has no price"
 
     async def acknowledge(self) -> None:
         """An operator has looked: what nothing explains is taken over as it is, on record.
@@ -195,6 +203,7 @@ class Reconciler:
         """Take what is there now as the start: the yen to work with, the coins that are not ours."""
         yen = to_uyen(self._amount(balances, YEN)) - self._account.cash_uyen
         self._account.start(yen, {symbol: self._not_ours(balances, symbol) for symbol in self._spot}, at_ns=at_ns)
+        self._concluded = True
         coins = {symbol: str(amount) for symbol, amount in self._account.state.base_coins.items()}
         fields = {"capital_jpy": str(to_yen(yen)), "foreign_coins": coins}
         await self._store.save_account(self._account.state.to_dict(), [Event("reconciled", fields)])
@@ -224,6 +233,8 @@ class Reconciler:
             rest, lasting = found, False
         if rest != self._suspected:
             self._suspected, self._suspected_ns = rest, elapsed_ns(self._clock)
+        # What is confirmed only now is for the guards to judge first: the next look concludes.
+        self._concluded |= rest == self._confirmed
         if not rest:
             await self._level()
         elif lasting and rest == found and rest != self._confirmed:

@@ -276,6 +276,9 @@ class SymbolTrader:
         if asked is None or (self._in_transition() and not self._compare_is_overdue()):
             return
         try:
+            if self._books.position(self.symbol) and not self._market.mark():
+                # The stream has told no price yet, and a flow that is found now is to be seen against what is ours.
+                await self._ask_for_prices()
             if not await self._tracker.sweep_recent(urgent=self._is_urgent):
                 return
             self._asked = None
