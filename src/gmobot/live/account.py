@@ -50,8 +50,8 @@ class AccountState:
     base_coins: dict[str, Decimal] = field(default_factory=dict)
     flows_from_ns: int = 0
     level_ns: int = 0
-    assumed: bool = False
     moved: int = 0
+    assumed: bool = False
 
     @classmethod
     def restore(cls, saved: Mapping[str, int]) -> AccountState:
@@ -125,7 +125,7 @@ class Account:
         """
         at = self._clock.now_ns() if at_ns is None else at_ns
         day = trading_day(at)
-        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at, assumed)
+        self.state = AccountState(base_cash_uyen, base_cash_uyen, day, base_cash_uyen, dict(base_coins), at, at, assumed=assumed)
 
     @property
     def cash_uyen(self) -> int:
