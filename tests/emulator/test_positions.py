@@ -215,6 +215,23 @@ def test_a_bulk_close_goes_over_positions_one_execution_each(assumed: Any, left:
     virtual(scenario)
 
 
+@pytest.mark.parametrize("told", ["first", "unnamed"])
+def test_a_bulk_close_may_be_told_with_one_execution(told: Any) -> None:
+    async def scenario() -> None:
+        desk, _ = await _desk(assumptions=Assumptions(bulk_close_fills=told))
+        opened = [await desk.opened("BUY", size) for size in ("0.05", "0.05", "0.05")]
+        order_id = int((await desk.close_bulk("SELL", "0.08"))["data"])
+        assert [position.lots for position in opened] == [0, 20, 50]
+        rows = (await desk.private("GET", "/v1/executions", f"orderId={order_id}"))["data"]["list"]
+        number = opened[0].position_id if told == "first" else None
+        assert [(row.get("positionId"), row["size"]) for row in rows] == [(number, "0.08")]
+        assert (await desk.close(opened[1], "0.02"))["status"] == 0
+        assert desk.account.executions[-1].position_id == opened[1].position_id, "one that names its position is told with it"
+        desk.exchange.check()
+
+    virtual(scenario)
+
+
 def test_bulk_closes_are_refused_with_their_codes() -> None:
     async def scenario() -> None:
         desk, _ = await _desk()

@@ -92,8 +92,9 @@ class Traffic(RuleBasedStateMachine):
         hedge=st.sampled_from(("sum", "max")),
         valuation=st.sampled_from(("last", "quote")),
         first=st.sampled_from(("oldest", "newest")),
+        told=st.sampled_from(("each", "first")),
     )
-    def found(self, rounding: FeeRounding, gains: FeeRounding, delay: float, hedge: Any, valuation: Any, first: Any) -> None:
+    def found(self, rounding: FeeRounding, gains: FeeRounding, delay: float, hedge: Any, valuation: Any, first: Any, told: Any) -> None:
         assumptions = Assumptions(
             fee_rounding=rounding,
             loss_gain_rounding=gains,
@@ -102,6 +103,7 @@ class Traffic(RuleBasedStateMachine):
             hedge_margin=hedge,
             valuation=valuation,
             bulk_close_first=first,
+            bulk_close_fills=told,
             reply_seconds=0.0,
             private_per_second=10**6,
             most_changes=3,

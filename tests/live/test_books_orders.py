@@ -262,6 +262,54 @@ async def test_a_leverage_fill_makes_and_takes_pieces(tmp_path: Path) -> None:
     await bench.close()
 
 
+def of_pieces(bench: Bench) -> list[tuple[int, Side, int, int]]:
+    return [(p.position_id, p.side, p.lots, p.losscut) for p in bench.books.pieces("BTC_JPY").ours]
+
+
+@pytest.mark.parametrize("position_id", [None, 70])
+async def test_a_restart_keeps_the_pieces_that_a_close_told_with_one_fill_has_left(tmp_path: Path, position_id: int | None) -> None:
+    """Long, closed in one; then short, and a part closed: what is over takes nothing of what came later."""
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    for order_id, opens, closes, first in ((1, Side.BUY, Side.SELL, 70), (3, Side.SELL, Side.BUY, 80)):
+        await bench.acknowledged(order_id=order_id, side=opens, losscut=PRICE - 500)
+        for number, lots in ((first, 70), (first + 1, 30)):
+            await bench.books.book(leverage_fill(number, order_id, lots, side=opens, position_id=number))
+        named = None if position_id is None else first
+        lots = 100 if first == 70 else 75
+        await bench.acknowledged(order_id=order_id + 1, lots=lots, purpose=Purpose.EXIT, side=closes, settle=Settle.CLOSE)
+        await bench.books.book(leverage_fill(first + 5, order_id + 1, lots, side=closes, position_id=named))
+        left = [] if first == 70 else [(81, Side.SELL, 25, PRICE - 500)]
+        assert of_pieces(bench) == left
+        await bench.reopen()
+        assert of_pieces(bench) == left
+    await bench.close()
+
+
+async def test_a_close_of_one_position_closes_that_one_whether_its_fill_says_so_or_not(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await bench.open()
+    await bench.acknowledged(order_id=1)
+    for number, lots in ((70, 70), (71, 30)):
+        await bench.books.book(leverage_fill(number, 1, lots, position_id=number))
+    named = {"purpose": Purpose.EXIT, "side": Side.SELL, "settle": Settle.CLOSE, "position_id": 71}
+    await bench.acknowledged(order_id=2, lots=30, **named)
+    await bench.books.book(leverage_fill(12, 2, 30, side=Side.SELL, position_id=None))
+    assert of_pieces(bench) == [(70, Side.BUY, 70, 0)]
+    await bench.reopen()
+    assert of_pieces(bench) == [(70, Side.BUY, 70, 0)]
+    await bench.close()
+
+
+async def test_spot_has_no_pieces_whatever_its_fills_said(bench: Bench) -> None:
+    await bench.open()
+    await bench.acknowledged(order_id=1)
+    await bench.books.book(msgspec.structs.replace(fill(11), position_id=1_234_567))
+    await bench.reopen()
+    assert (bench.books.position("BTC"), bench.books.pieces("BTC").known) == (100, ())
+    await bench.close()
+
+
 def leverage_fill(execution_id: int, order_id: int, lots: int, **changes: Any) -> Any:
     size = BTC_JPY.size(lots)
     return msgspec.structs.replace(fill(execution_id, order_id), symbol="BTC_JPY", size=size, **({"position_id": 70} | changes))

@@ -606,3 +606,110 @@ async def test_a_stranger_s_position_on_no_grid_of_ours_is_known_like_any_other(
     bench.tracker.on_position(position(9, size="0.0001"), gone=False)
     assert {number: seen.lots for number, seen in bench.books.pieces("BTC_JPY").foreign().items()} == {8: 11, 9: 1}
     await bench.close()
+
+
+async def two_pieces(directory: Path) -> Historian:
+    """Long in positions 70, of 70 lots, and 71, of 30; order 901 is about to close some of them."""
+    bench = await desk(directory, BTC_JPY)
+    await bench.acknowledged(order_id=900)
+    for number, lots in ((70, 70), (71, 30)):
+        opened = msgspec.structs.replace(fill(9_000 + number, 900, fee=0), symbol="BTC_JPY", size=BTC_JPY.size(lots), position_id=number)
+        await bench.books.book(opened)
+    bench.rest.positions = [position(70, "0.07"), position(71, "0.03")]
+    await look(bench)
+    await bench.acknowledged(order_id=901, settle=Settle.CLOSE, **STOP)
+    return bench
+
+
+async def closed(bench: Historian, lots: int, position_id: int | None = None) -> None:
+    told = msgspec.structs.replace(
+        fill(9_900 + lots, 901, side=Side.SELL, fee=0), symbol="BTC_JPY", size=BTC_JPY.size(lots), position_id=position_id
+    )
+    await bench.books.book(told)
+
+
+def sizes(bench: Historian) -> list[tuple[int, int]]:
+    return [(piece.position_id, piece.lots) for piece in bench.books.pieces("BTC_JPY").ours]
+
+
+@pytest.mark.parametrize("position_id", [None, 70])
+async def test_a_bulk_close_told_with_one_fill_leaves_nothing_to_write_off_however_often_it_starts(
+    tmp_path: Path, position_id: int | None
+) -> None:
+    bench = await two_pieces(tmp_path)
+    await closed(bench, 100, position_id)
+    bench.rest.positions = []
+    for _ in range(2):
+        for _ in range(3):
+            await look(bench, CONFIRM)
+        assert (bench.books.position("BTC_JPY"), sizes(bench), bench.alarms, impatient(bench)) == (0, [], [], False)
+        await bench.reopen()
+    await bench.close()
+
+
+async def test_which_piece_an_unnamed_close_took_the_list_tells(tmp_path: Path) -> None:
+    bench = await two_pieces(tmp_path)
+    await closed(bench, 70)
+    assert sizes(bench) == [(71, 30)]
+    bench.rest.positions = [position(70, "0.03")]
+    for _ in range(2):
+        await look(bench)
+        assert impatient(bench)
+        await look(bench, CONFIRM)
+        assert (bench.books.position("BTC_JPY"), sizes(bench), bench.books.pieces("BTC_JPY").foreign()) == (30, [(70, 30)], {})
+        await look(bench, CONFIRM)
+        assert (bench.alarms, told(bench, "error"), impatient(bench)) == ([], [], False)
+        await bench.reopen()
+        assert sizes(bench) == [(71, 30)], "it is guessed anew, and the list tells again"
+    await bench.close()
+
+
+async def test_what_a_wrong_guess_does_not_explain_is_written_off(tmp_path: Path) -> None:
+    bench = await two_pieces(tmp_path)
+    await closed(bench, 40)
+    assert sizes(bench) == [(70, 30), (71, 30)]
+    bench.rest.positions = [position(70, "0.05")]
+    await look(bench)
+    await look(bench, CONFIRM)
+    assert (bench.books.position("BTC_JPY"), sizes(bench)) == (50, [(70, 50)])
+    assert ["10 lots of our position 71" in text for _, text in bench.alarms] == [True]
+    await bench.close()
+
+
+@pytest.mark.parametrize(("lots", "left"), [(70, [(71, 30)]), (60, [(70, 10), (71, 30)])])
+async def test_a_piece_that_is_larger_than_booked_is_told_once_and_what_nobody_booked_is_not_ours(
+    tmp_path: Path, lots: int, left: list[tuple[int, int]]
+) -> None:
+    bench = await two_pieces(tmp_path)
+    await closed(bench, lots)
+    await look(bench)
+    assert (sizes(bench), bench.alarms) == (left, []), "the list may be an old one"
+    for _ in range(3):
+        await look(bench, CONFIRM)
+    assert [reason for reason, _ in bench.alarms] == ["exchange_error"]
+    assert f"position 70 of BTC_JPY is ours and {lots} lots larger than booked" in bench.alarms[0][1]
+    assert (bench.books.position("BTC_JPY"), sizes(bench), impatient(bench)) == (100 - lots, left, False)
+    assert list(bench.books.pieces("BTC_JPY").foreign()) == ([70] if lots == 70 else [])
+    await bench.close()
+
+
+async def test_a_piece_of_which_nothing_is_booked_is_forgotten_and_nothing_written_off(tmp_path: Path) -> None:
+    bench = await two_pieces(tmp_path)
+    bench.books.pieces("BTC_JPY").opened(72, Side.BUY, 7, 0)
+    for _ in range(2):
+        await look(bench, CONFIRM)
+    assert (bench.books.position("BTC_JPY"), sizes(bench), bench.alarms) == (100, [(70, 70), (71, 30)], [])
+    await bench.close()
+
+
+async def test_a_piece_is_written_off_as_far_as_it_is_booked(tmp_path: Path) -> None:
+    bench = await two_pieces(tmp_path)
+    bench.books.pieces("BTC_JPY").opened(71, Side.BUY, 7, 0)
+    bench.rest.positions = bench.rest.positions[:1]
+    for _ in range(2):
+        await look(bench, CONFIRM)
+    assert (bench.books.position("BTC_JPY"), sizes(bench)) == (70, [(70, 70), (71, 7)])
+    for _ in range(2):
+        await look(bench, CONFIRM)
+    assert (bench.books.position("BTC_JPY"), sizes(bench), len(bench.alarms)) == (70, [(70, 70)], 1)
+    await bench.close()

@@ -6,6 +6,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 from tests.live.bench import BTC_JPY, STOP, Bench, fill, order
 
 from gmobot.live.intents import BEYOND_OURS, Purpose
@@ -154,4 +155,34 @@ async def test_a_close_of_what_an_entry_has_not_told_yet_is_asked_again(tmp_path
     assert (bench.books.is_booked(83), bench.books.position("BTC_JPY")) == (True, 10)
     assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1, 2]
     assert (bench.alarms, [event for event in bench.events() if event["event"] in ("error", "cash_flow")]) == ([], [])
+    await bench.close()
+
+
+@pytest.mark.parametrize("stranger", [False, True])
+async def test_a_close_by_hand_larger_than_the_piece_it_names_is_ours_where_nobody_else_stands(tmp_path: Path, stranger: bool) -> None:
+    bench = await two_pieces_and_a_bulk_close(tmp_path)
+    pieces = bench.books.pieces("BTC_JPY")
+    pieces.look([], as_of_ns=0)
+    if stranger:
+        pieces.meet(99, Side.BUY, 5, 0)
+    by_hand = order(9, symbol="BTC_JPY", side=Side.SELL, settle=Settle.CLOSE, size=BTC_JPY.size(8))
+    bench.rest.orders_there = {9: by_hand}
+    yen = bench.account.cash_uyen
+    took = on_leverage(bench, 91, 9, Side.SELL, position_id=1, lots=8)
+    await bench.tracker.on_execution(took)
+    await bench.tracker.claim_forced()
+    assert bench.account.cash_uyen - yen == (7 - took.fee_jpy) * 1_000_000
+    assert bench.books.position("BTC_JPY") == (10 if stranger else 2)
+    assert [(piece.position_id, piece.lots) for piece in pieces.ours] == ([(1, 5), (2, 5)] if stranger else [(2, 2)])
+    assert [reason for reason, _ in bench.alarms] == (["order_outcome_unknown"] if stranger else [])
+    await bench.close()
+
+
+async def test_our_bulk_close_told_with_one_fill_is_ours_beside_a_stranger_who_came_later(tmp_path: Path) -> None:
+    bench = await two_pieces_and_a_bulk_close(tmp_path)
+    pieces = bench.books.pieces("BTC_JPY")
+    pieces.look([], as_of_ns=0)
+    pieces.meet(99, Side.BUY, 5, 0)
+    await bench.tracker.on_execution(on_leverage(bench, 81, 8, Side.SELL, position_id=1, lots=10))
+    assert (bench.books.position("BTC_JPY"), pieces.ours, bench.alarms) == (0, (), [])
     await bench.close()

@@ -145,6 +145,22 @@ async def test_a_flip_s_prices_say_nothing_of_the_side_that_is_still_held(desk: 
     assert len(desk.closes()) == 1
 
 
+async def test_a_single_piece_is_named_only_where_it_is_certain_which_it_is(desk: Leverage) -> None:
+    await desk.open()
+    pieces = desk.books.pieces("BTC_JPY")
+    pieces.look([], as_of_ns=0)
+    desk.want(100)
+    await desk.trader.turn()
+    await desk.filled(1, 60, side=Side.BUY, position=70)
+    await desk.filled(1, 40, side=Side.BUY, position=71)
+    pieces.closed(None, 60)
+    assert [piece.position_id for piece in pieces.ours] == [71]
+    assert desk.trader._pieces_to_name(100) == ()
+    pieces.look([], as_of_ns=0)
+    pieces.let_go(71)
+    assert desk.trader._pieces_to_name(100) == ((71, 40),)
+
+
 async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign_one(desk: Leverage) -> None:
     await desk.open()
     desk.books.pieces("BTC_JPY").look([], as_of_ns=0)

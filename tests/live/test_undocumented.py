@@ -8,7 +8,7 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from tests.live.rehearsal import account, calm, commands, daemon, entries, guards, in_position, ours, position, rehearse, until
+from tests.live.rehearsal import account, calm, commands, daemon, entries, guards, in_position, ours, position, rehearse, restart, until
 from tests.simulation.setting import EMA, FOREIGN_LOTS, PARAMS
 from tests.simulation.world import World
 
@@ -40,6 +40,40 @@ def test_a_spot_exit_whose_reply_is_lost_goes_once_whatever_a_sale_settles(progr
         await commands(world).resume("test", acknowledge=True)
 
     rehearse(calm(2, assumptions={"spot_sell_settle": word}), program, script)
+
+
+@pytest.mark.parametrize("told", ["fill", "same"])
+def test_a_spot_fill_that_names_a_position_means_none(program: Program, told: str) -> None:
+    async def script(world: World) -> None:
+        await in_position(world)
+        assert daemon(world).books.pieces("BTC").known == ()  # type: ignore[union-attr]  # it is in position
+        world.api.faults.arm(Fault.REPLY_LOST_AFTER, where="/v1/order", times=1)
+        await commands(world).flatten("test")
+        await until(lambda: ours(world) == 0, seconds=10.0)
+        await asyncio.sleep(15.0)
+        sales = [order for order in world.account.orders.values() if order.side == "SELL" and order.execution_type == "MARKET"]
+        assert [order.executed for order in sales] == [1_000]
+        await restart(world)
+        await commands(world).resume("test", acknowledge=True)
+
+    rehearse(calm(2, assumptions={"spot_position_id": told}), program, script)
+
+
+@pytest.mark.parametrize("first", ["oldest", "newest"])
+@pytest.mark.parametrize("told", ["first", "unnamed"])
+def test_a_bulk_close_told_with_one_fill_leaves_nothing_behind_and_no_start_fails(program: Program, told: str, first: str) -> None:
+    async def script(world: World) -> None:
+        await until(lambda: len(world.account.positions) > 1 and position(world) != 0, seconds=4_000.0)
+        await commands(world).flatten("test")
+        await until(lambda: not world.account.positions, seconds=10.0)
+        reason = guards(world).halt_reason
+        for _ in range(2):
+            await asyncio.sleep(60.0)
+            assert (daemon(world).status, guards(world).halt_reason, position(world)) == ("halted", reason, 0)
+            await restart(world)
+        await commands(world).resume("test", acknowledge=True)
+
+    rehearse(calm(3, "leverage", assumptions={"bulk_close_fills": told, "bulk_close_first": first}), program, script)
 
 
 @pytest.mark.parametrize("end", ["filled", "cancelled"])

@@ -126,8 +126,8 @@ class Ours:
             forced: Orders that the daemon took for closes of its position by somebody else.
         """
         order = execution.order
-        if order.settles and execution.position is not None:
-            return execution.position.position_id not in self.foreign_positions
+        if order.settles:
+            return all(position.position_id not in self.foreign_positions for position, _ in execution.parts)
         return order.order_id not in self.foreign_orders or order.order_id in forced
 
     def _orders(self) -> list[Order]:
@@ -174,8 +174,8 @@ class Ours:
             self._look_at_close(execution)
         elif not self._leverage:
             self._foreign_lots += execution.lots if execution.order.side == "BUY" else -execution.lots
-        elif execution.position is not None and not execution.order.settles:
-            self.foreign_positions.add(execution.position.position_id)
+        elif not execution.order.settles:
+            self.foreign_positions.update(position.position_id for position, _ in execution.parts)
 
     def _look_at_close(self, execution: Execution) -> None:
         """See whether a close of ours took a position of somebody else's that could be known when it was sent.
@@ -183,13 +183,14 @@ class Ours:
         The documented exception: somebody opens a position on our side while a bulk close is on its way, or so short before
         it that no question need show it yet.
         """
-        order, position = execution.order, execution.position
-        if order.order_type == "LOSSCUT" or not order.settles or position is None or position.position_id not in self.foreign_positions:
+        order = execution.order
+        if order.order_type == "LOSSCUT" or not order.settles:
             return
-        known_ns = position.at_ns + int((self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS) * NS_PER_SECOND)
-        if order.at_ns > known_ns:
-            seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
-            self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
+        for position in (position for position, _ in execution.parts if position.position_id in self.foreign_positions):
+            known_ns = position.at_ns + int((self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS) * NS_PER_SECOND)
+            if order.at_ns > known_ns:
+                seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
+                self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
 
 
 class OurAccount:

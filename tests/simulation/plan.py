@@ -161,6 +161,9 @@ def drawn(seed: int) -> Plan:
     if risk:
         # Who is halted by a guard for the rest of the seed shows little.
         happenings += [Happening(kind="command", at=at, until=at, what="resume") for at in (_at(draw) for _ in range(4))]
+    if any(happening.what == "market" for happening in happenings):
+        # Whose the positions of one fill are nobody can tell then.
+        assumptions.pop("bulk_close_fills", None)
     watched = any(happening.kind == "watch" for happening in happenings)
     plan = Plan(
         seed=seed,
@@ -273,11 +276,13 @@ def _assumptions(draw: random.Random) -> dict[str, float | bool | str]:
         ("most_changes", (100, 1)),
         ("token_end_cuts_socket", (False, True)),
         ("bulk_close_first", ("oldest", "newest")),
+        ("bulk_close_fills", ("each", "first", "unnamed")),
         ("losscut_emits_new", (True, False)),
         ("closed_size", ("zero", "last")),
         ("event_seconds", (0.02, 0.2)),
         ("reply_seconds", (0.01, 0.1)),
         ("spot_sell_settle", ("OPEN", "CLOSE")),
+        ("spot_position_id", ("none", "fill", "same")),
     )
     return {name: draw.choice(values) for name, values in variants if draw.random() < 0.5}
 

@@ -47,6 +47,8 @@ class Assumptions:
         loss_gain_rounding: How a realised gain or loss becomes yen; NONE books it exactly.
         sok_leverage_symbols: Leverage symbols with post-only orders.
         bulk_close_first: Which positions closeBulkOrder takes first.
+        bulk_close_fills: How a fill of closeBulkOrder is told: ``each`` position by one of its own, all by one that names the
+            ``first``, or all by one that is ``unnamed``.
         losscut_may_loosen: Whether a losscut price may lie farther from the position than the default.
         losscut_emits_new: Whether a forced close sends an order event before its fills.
         losscut_fee: Of what was opened, for a forced close.
@@ -71,6 +73,7 @@ class Assumptions:
         fee_cursor_key: Name of the cursor beside them.
         stream_levels: Levels a side in frames of the orderbooks channel; 30 have been seen.
         spot_sell_settle: ``settleType`` of a spot SELL and its fills: ``OPEN`` or ``CLOSE``.
+        spot_position_id: The ``positionId`` of spot fills: ``none``, one a ``fill``, or always the ``same``.
         finished_orders_kept_seconds: How long an order that ended is shown by orders, and its fills by its number.
         fee_history_lists_trades: Whether exchangeFee/history has a row for the fee of each fill too, above zero when paid.
     """
@@ -102,6 +105,7 @@ class Assumptions:
     loss_gain_rounding: FeeRounding = FeeRounding.NONE
     sok_leverage_symbols: frozenset[str] = frozenset({"BTC_JPY", "DOT_JPY", "ATOM_JPY", "ADA_JPY", "LINK_JPY", "DOGE_JPY", "SOL_JPY"})
     bulk_close_first: Literal["oldest", "newest"] = "oldest"
+    bulk_close_fills: Literal["each", "first", "unnamed"] = "each"
     losscut_may_loosen: bool = False
     losscut_emits_new: bool = True
     losscut_fee: Decimal = Decimal("0.005")
@@ -126,5 +130,6 @@ class Assumptions:
     fee_cursor_key: str = "nextCursor"
     stream_levels: int = 30
     spot_sell_settle: Literal["OPEN", "CLOSE"] = "OPEN"
+    spot_position_id: Literal["none", "fill", "same"] = "none"
     finished_orders_kept_seconds: float = math.inf
     fee_history_lists_trades: bool = False

@@ -295,11 +295,15 @@ class Books:
     def fits(self, execution: Execution) -> bool:
         """Return whether an execution of one of our orders can be booked: it closes no more than is ours, and opens no second side.
 
+        Nor may one of another hand's order be of others' positions beside ours.
+
         Raises:
             FatalError: An amount our arithmetic cannot hold.
         """
         intent = self._intent_of_order.get(execution.order_id) or self._ended[execution.order_id]
-        return self.ledger(intent.symbol).fits(execution.side, self._fill(execution, intent).lots, closes=self._closes(intent))
+        fill, closes = self._fill(execution, intent), self._closes(intent)
+        mixed = closes and intent.shared and self.pieces(intent.symbol).reaches_others(fill.position_id, fill.side, fill.lots)
+        return not mixed and self.ledger(intent.symbol).fits(fill.side, fill.lots, closes=closes)
 
     async def beyond_ours(self, intent: Intent, evidence: str) -> None:
         """A fill of it took what is not ours: from here on what it fills counts as another hand's, unless it is of a piece of ours."""
@@ -440,7 +444,8 @@ class Books:
                 ticks=int(execution.price / instrument.tick_size),
                 fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
                 at_ns=execution.at_ns,
-                position_id=execution.position_id,
+                # A close that names its position closes no other, whether its fill says so or not.
+                position_id=execution.position_id or intent.position_id,
                 realized_uyen=to_uyen(execution.realized_pnl_jpy or Decimal(0)),
             )
         except InstrumentError as error:

@@ -156,32 +156,53 @@ class Reconciler:
         """See which positions are ours, which are not, and which of ours are gone."""
         pieces, instrument = self._books.pieces(symbol), self._books.instrument(symbol)
         as_of_ns = elapsed_ns(self._clock) - self._visibility_ns
-        fills, held = self._books.counts.fills, {piece.position_id: piece.lots for piece in pieces.ours}
+        fills = self._books.counts.fills
         listed = {position.position_id: position for position in await self._rest.open_positions(symbol)}
+        sizes = {number: instrument.lots_at_least(position.size) for number, position in listed.items()}
         # Whatever moves meanwhile: that a stranger's position stands beside ours must be known before the next close.
-        pieces.look(((position, instrument.lots_at_least(position.size)) for position in listed.values()), as_of_ns=as_of_ns)
+        pieces.look(((position, sizes[number]) for number, position in listed.items()), as_of_ns=as_of_ns)
         if self._books.counts.fills != fills or self._moving(symbol):
             return
+        await self._differ(symbol, pieces.apart(sizes))
         strangers = [number for number in pieces.foreign() if number in listed and number not in self._told]
         if strangers:
             self._told.update(strangers)
             fields = {"reason": "foreign_order", "symbol": symbol, "positions": strangers, "evidence": "positions that are not ours"}
             await self._store.emit([Event("error", fields)])
-        sizes = {number: instrument.lots_at_least(listed[number].size) if number in listed else 0 for number in held}
-        missing = {number: lots - sizes[number] for number, lots in held.items() if sizes[number] < lots}
-        await self._miss(symbol, missing)
 
-    async def _miss(self, symbol: str, missing: Mapping[int, int]) -> None:
-        """Write off what two looks, far enough apart, found missing: the fill may have been on its way."""
-        now = elapsed_ns(self._clock)
-        for key in [key for key in self._gone if key[0] == symbol and missing.get(key[1]) != self._gone[key][0]]:
+    async def _differ(self, symbol: str, apart: Mapping[int, int]) -> None:
+        """Conclude from what two looks, far enough apart, found missing or more: a fill may have been on its way."""
+        now, lasting = elapsed_ns(self._clock), []
+        for key in [key for key in self._gone if key[0] == symbol and apart.get(key[1]) != self._gone[key][0]]:
             del self._gone[key]
-        for number, lots in missing.items():
+        for number, lots in apart.items():
             _, since_ns = self._gone.setdefault((symbol, number), (lots, now))
             if now - since_ns >= self.confirm_seconds * NS_PER_SECOND:
                 del self._gone[symbol, number]
-                await self._cash.position_gone(symbol, number, lots)
-                self._desks[symbol].trader.wake()
+                lasting.append(number)
+        left = self._books.pieces(symbol).level(apart) if lasting else {}
+        for number in lasting:
+            if left[number] > 0:
+                await self._write_off(symbol, number, left[number])
+            elif left[number] < 0:
+                await self._more_than_booked(symbol, number, -left[number])
+            self._desks[symbol].trader.wake()
+
+    async def _write_off(self, symbol: str, number: int, lots: int) -> None:
+        """Let lots of a piece go, as far as more is booked than our other pieces: a fill may have come meanwhile."""
+        pieces = self._books.pieces(symbol)
+        others = sum(piece.lots for piece in pieces.ours if piece.position_id != number)
+        booked = min(lots, abs(self._books.position(symbol)) - others)
+        if booked > 0:
+            await self._cash.position_gone(symbol, number, booked)
+        else:
+            pieces.drop(number)
+
+    async def _more_than_booked(self, symbol: str, number: int, lots: int) -> None:
+        """A close whose fill did not tell took another's position in place of ours: a person must look."""
+        self._books.pieces(symbol).let_go(number)
+        text = f"position {number} of {symbol} is ours and {lots} lots larger than booked: a close took somebody else's in its place"
+        await self._alarm("exchange_error", text)
 
     # --- yen and coins --------------------------------------------------------------------------------
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from itertools import groupby
 from typing import Any
 
 import msgspec
 
 from gmobot.live.intents import Intent, IntentState, Latch
-from gmobot.live.positions import Piece
+from gmobot.live.positions import Piece, Pieces
 from gmobot.live.recent import MOST
 from gmobot.live.records import EngineRow
+from gmobot.venue.models import Side
 
 ABSENT = "absent: not found after the visibility delay"
 """Detail of an intent whose absence was concluded."""
@@ -20,11 +22,10 @@ _FINAL = ", ".join(f"'{state.value}'" for state in IntentState if state.is_final
 _OPEN = f"SELECT * FROM intents WHERE state NOT IN ({_FINAL}) ORDER BY intent_id"  # noqa: S608  # our own words
 _ABSENT = "SELECT * FROM (SELECT * FROM intents WHERE state = 'rejected' AND detail = ? ORDER BY intent_id DESC LIMIT ?) ORDER BY intent_id"
 _PIECES = """
-SELECT f.symbol, f.position_id, MAX(CASE WHEN i.purpose = 'entry' THEN f.side END) AS side,
-    SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) AS lots, MAX(i.losscut) AS losscut
-FROM fills AS f JOIN intents AS i USING (intent_id) WHERE f.position_id IS NOT NULL
-GROUP BY f.symbol, f.position_id HAVING SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) > 0
-ORDER BY f.position_id
+SELECT f.symbol, CASE WHEN (i.purpose = 'entry') = (f.side = 'BUY') THEN 'BUY' ELSE 'SELL' END AS held, f.position_id,
+    SUM(CASE WHEN i.purpose = 'entry' THEN f.lots ELSE -f.lots END) AS net, MAX(i.losscut)
+FROM fills AS f JOIN intents AS i USING (intent_id) WHERE substr(f.symbol, -4) = '_JPY'
+GROUP BY f.symbol, held, f.position_id HAVING net <> 0 ORDER BY f.symbol, held, f.position_id
 """
 _USED = """
 SELECT symbol, decision_id, SUM(lots) FROM intents AS i WHERE purpose = 'entry' AND decision_id =
@@ -69,7 +70,7 @@ def load(db: sqlite3.Connection) -> Saved:
         known_executions=_latest(db, "fills", "execution_id", "booked_ns"),
         known_flows={row[0] for row in db.execute("SELECT key FROM cash_flows")},
         used_decisions={(row[0], row[1], row[2]) for row in db.execute(_USED)},
-        pieces=[msgspec.convert(row, Piece) for row in _rows(db, _PIECES)],
+        pieces=_pieces(db),
         counts={
             # Those that never filled are let go after a while; numbers are given once.
             "orders": db.execute("SELECT COALESCE(MAX(seq), 0) FROM sqlite_sequence WHERE name = 'intents'").fetchone()[0],
@@ -78,6 +79,21 @@ def load(db: sqlite3.Connection) -> Saved:
         unfinished_run=unfinished[0] if unfinished else None,
         restored_from=restored[0] if restored else None,
     )
+
+
+def _pieces(db: sqlite3.Connection) -> list[Piece]:
+    """Return our leverage positions: what entries opened, less what closes took, those that did not name it included."""
+    found: list[Piece] = []
+    for (symbol, side), rows in groupby(db.execute(_PIECES), key=lambda row: (row[0], row[1])):
+        pieces, beyond = Pieces(symbol), 0
+        for _, _, position_id, lots, losscut in rows:
+            if lots > 0:
+                pieces.opened(position_id, Side(side), lots, losscut)
+            else:
+                beyond -= lots
+        pieces.closed(None, beyond)
+        found += pieces.known
+    return found
 
 
 def _latest(db: sqlite3.Connection, table: str, number: str, order: str) -> list[int]:

@@ -352,9 +352,9 @@ class SymbolTrader:
         )
 
     def _pieces_to_name(self, position: int) -> tuple[tuple[int, int], ...]:
-        """Return our positions at the exchange when a close must name one: there is one only, or others may stand beside them."""
+        """Return our positions at the exchange when a close must name one: there is certainly one only, or others may stand beside them."""
         pieces = self._books.pieces(self.symbol)
-        if len(pieces.ours) == 1 or not pieces.looked or pieces.foreign(Side.BUY if position > 0 else Side.SELL):
+        if (len(pieces.ours) == 1 and not pieces.guessed) or not pieces.looked or pieces.foreign(Side.BUY if position > 0 else Side.SELL):
             return tuple((piece.position_id, piece.lots) for piece in pieces.ours)
         return ()
 

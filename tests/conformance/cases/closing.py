@@ -135,6 +135,24 @@ async def close_bulk_parameters(t: Target) -> None:
     (await t.customer.close_bulk("SELL", "0.01", symbol="BTC")).refused("ERR-5106")
 
 
+@case(746, "§5.19", "closeBulkOrder may be told with one execution that names the first position", bulk_close_fills="first")
+async def close_bulk_told_once(t: Target) -> None:
+    positions = [await t.customer.opened("BUY", "0.02") for _ in range(2)]
+    order = int((await t.customer.close_bulk("SELL", "0.03")).data)
+    fills = (await t.customer.read("executions", orderId=order)).rows
+    assert [(fill["positionId"], fill["size"]) for fill in fills] == [(positions[0], "0.03")]
+    assert (await t.customer.position(positions[1]))["size"] == "0.01"
+
+
+@case(747, "§5.19", "closeBulkOrder may be told with one execution that names none", bulk_close_fills="unnamed")
+async def close_bulk_unnamed(t: Target) -> None:
+    for _ in range(2):
+        await t.customer.opened("BUY", "0.02")
+    order = int((await t.customer.close_bulk("SELL", "0.03")).data)
+    (fill,) = (await t.customer.read("executions", orderId=order)).rows
+    assert ("positionId" in fill, fill["size"]) == (False, "0.03")
+
+
 @case(751, "§5.20", "changeLosscutPrice moves it; the reply has no data")
 async def change_losscut(t: Target) -> None:
     position = await t.customer.opened("BUY", "0.01")

@@ -147,3 +147,19 @@ async def executions_agree(t: Target) -> None:
         "timestamp": "executionTimestamp",
     }
     assert [{rest: event[ws] for rest, ws in names.items()} for event in events] == [{rest: row[rest] for rest in names} for row in rows]
+
+
+@case(935, "§5.9", "spot fills may carry a positionId, one a fill", spot_position_id="fill")
+async def spot_positions(t: Target) -> None:
+    stream = await t.customer.opened_stream("executionEvents")
+    order = await t.customer.placed("MARKET", "BUY", "0.01")
+    (event,), (row,) = await stream.take(1), (await t.customer.read("executions", orderId=order)).rows
+    fits(event, EXECUTION_EVENT | {"positionId": number})
+    assert event["positionId"] == row["positionId"] == event["executionId"]
+
+
+@case(936, "§5.9", "spot fills may carry a positionId, always the same", spot_position_id="same")
+async def spot_position(t: Target) -> None:
+    orders = [await t.customer.placed("MARKET", "BUY", "0.01") for _ in range(2)]
+    rows = [row for order in orders for row in (await t.customer.read("executions", orderId=order)).rows]
+    assert [row["positionId"] for row in rows] == [1_234_567] * 2

@@ -323,3 +323,14 @@ def test_a_text_nested_deeper_than_the_stack_is_malformed() -> None:
         for kind in (wire.Envelope, wire.Frame):
             with pytest.raises(wire.MALFORMED):
                 wire.decode(text, kind)
+
+
+@pytest.mark.parametrize("number", [0, 1_234_567])
+@pytest.mark.parametrize(("symbol", "kept"), [("BTC", False), ("BTC_JPY", True)])
+def test_only_a_leverage_fill_names_a_position_whatever_the_official_sample_of_a_spot_row_shows(
+    symbol: str, number: int, kept: bool
+) -> None:
+    wanted = number if kept and number else None
+    assert execution(symbol=symbol, positionId=number).position_id == wanted
+    row = next(entry["example"] for entry in EXAMPLES if entry["section"] == "5.9") | {"symbol": symbol, "positionId": number}
+    assert wire.decode(json.dumps(row), wire.ExecutionData).model().position_id == wanted

@@ -40,7 +40,7 @@ def _check_balances(ledger: Ledger, account: Account) -> None:
     for execution in account.executions:
         symbol = execution.order.symbol
         jpy -= execution.fee_uyen
-        if execution.position is not None:
+        if execution.parts:
             jpy += _realised(ledger, execution)
         else:
             jpy -= execution.sign * ledger.notional_uyen(symbol, execution.ticks, execution.lots)
@@ -49,18 +49,19 @@ def _check_balances(ledger: Ledger, account: Account) -> None:
     _same(f"{account.name}: micro-yen on the FX account", account.fx_uyen, fx)
     _same(f"{account.name}: coins", account.coins, coins)
     # A leverage loss can be larger than the purse; spot never is.
-    geared = any(execution.position is not None for execution in account.executions)
+    geared = any(execution.parts for execution in account.executions)
     if (account.jpy_uyen < 0 and not geared) or min(account.coins.values(), default=0) < 0:
         raise LedgerBrokenError(f"{account.name}: below zero: {account.jpy_uyen} micro-yen, {account.coins}")
 
 
 def _realised(ledger: Ledger, execution: Execution) -> int:
     """Return what a leverage fill must have realised: nothing when it opened."""
-    position = execution.position
-    if position is None or execution.order.opens:
+    if execution.order.opens:
         return 0
-    exact = position.sign * (execution.ticks - position.ticks) * execution.lots * ledger.terms[position.symbol].unit_uyen
-    if abs(execution.loss_gain_uyen - exact) >= 1_000_000:
+    unit = ledger.terms[execution.order.symbol].unit_uyen
+    exact = sum(position.sign * (execution.ticks - position.ticks) * lots * unit for position, lots in execution.parts)
+    # Each part is rounded to a yen at most.
+    if abs(execution.loss_gain_uyen - exact) >= 1_000_000 * len(execution.parts):
         raise LedgerBrokenError(f"execution {execution.execution_id}: realised {execution.loss_gain_uyen} instead of {exact}")
     return execution.loss_gain_uyen
 
@@ -101,9 +102,9 @@ def _check_holds(ledger: Ledger, account: Account) -> None:
 def _check_positions(ledger: Ledger, account: Account) -> None:
     lots: Counter[int] = Counter()
     for execution in account.executions:
-        if execution.position is not None:
-            lots[execution.position.position_id] += execution.lots if execution.order.opens else -execution.lots
-    left = {position: count for position, count in lots.items() if count}
+        for position, part in execution.parts:
+            lots[position.position_id] += part if execution.order.opens else -part
+    left = {number: count for number, count in lots.items() if count}
     _same(f"{account.name}: open lots by position", {p.position_id: p.lots for p in account.positions.values()}, left)
     totals: dict[tuple[str, str], Total] = {}
     for position in account.positions.values():

@@ -150,7 +150,7 @@ class Exchange:
                 self._make_room(older, lambda: position.free_lots >= numbers.lots, market)
             settles = closing.settle_one(position, numbers.lots)
         now = self.clock.now_ns()
-        return self._take(self._order(account, new, numbers, now, settles=settles), market, now)
+        return self._take(self._order(account, new, numbers, now, settles=settles, bulk=position_id is None), market, now)
 
     def change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
         """Change an order's price, at once or after a moment in which the old one may still fill.
@@ -253,7 +253,9 @@ class Exchange:
         if self.status == "PREOPEN":
             raise Refusal("ERR-5203", "PREOPEN. Please wait for a while")
 
-    def _order(self, account: Account, new: NewOrder, numbers: Numbers, now: int, *, settles: list[Settle] | None = None) -> Order:
+    def _order(
+        self, account: Account, new: NewOrder, numbers: Numbers, now: int, *, settles: list[Settle] | None = None, bulk: bool = False
+    ) -> Order:
         """Return a new order, not yet taken: its number is given when it is."""
         visible, leverage = now + int(self.assumptions.visibility_seconds * NS_PER_SECOND), self.symbols[new.symbol].leverage
         sold = self.assumptions.spot_sell_settle if new.side == "SELL" and not leverage else "OPEN"
@@ -272,6 +274,7 @@ class Exchange:
             losscut=numbers.losscut,
             settle_type="CLOSE" if settles else sold,
             settles=settles or [],
+            bulk=bulk,
         )
 
     def _losscut_order(self, position: Position, settles: list[Settle]) -> Order:

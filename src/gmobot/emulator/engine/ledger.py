@@ -128,12 +128,15 @@ class Ledger:
         self.fees_uyen += execution.fee_uyen
         # Between customers the two sides of a match cancel out here.
         self.market_lots[order.symbol] = self.market_lots.get(order.symbol, 0) - execution.sign * execution.lots
-        if execution.position is None:
+        if not execution.parts:
             account.jpy_uyen -= execution.sign * notional
             account.coins[order.symbol] = account.coins.get(order.symbol, 0) + execution.sign * execution.lots
             self.market_uyen += execution.sign * notional
         else:
-            self._book_position(execution, execution.position)
+            for position, lots in execution.parts:
+                self._book_position(execution.order, position, lots)
+            account.jpy_uyen += execution.loss_gain_uyen
+            self.market_uyen -= execution.loss_gain_uyen
         order.executed += execution.lots
         order.executions.append(execution)
         account.executions.append(execution)
@@ -169,16 +172,14 @@ class Ledger:
         fee = self.fee_uyen(order, ticks, lots, maker=maker)
         return (self.margins.of_notional(notional) if order.leverage else notional) + fee
 
-    def _book_position(self, execution: Execution, position: Position) -> None:
-        """Open a position, or close a part of one and realise what it brought."""
-        account, lots = position.account, execution.lots
-        if execution.order.opens:
+    def _book_position(self, order: Order, position: Position, lots: int) -> None:
+        """Open a position, or close a part of one."""
+        account = position.account
+        if order.opens:
             account.positions[position.position_id] = self.positions[position.symbol][position.position_id] = position
             self._change_total(position, lots)
             return
-        account.jpy_uyen += execution.loss_gain_uyen
-        self.market_uyen -= execution.loss_gain_uyen
-        settle = next(settle for settle in execution.order.settles if settle.position is position)
+        settle = next(settle for settle in order.settles if settle.position is position)
         settle.lots -= lots
         position.lots -= lots
         position.last_closed = lots

@@ -21,6 +21,10 @@ from gmobot.emulator.engine.margin import default_losscut
 from gmobot.emulator.engine.records import Execution, Order, Position, Settle
 from gmobot.emulator.market.tape import Trade
 
+Parts = tuple[tuple[Position, int], ...]
+"""Positions, with the lots of each."""
+SPOT_POSITION = 1_234_567
+"""As the official sample of a spot row has it (§5.9)."""
 OnExecution = Callable[[Execution], None]
 OnOrder = Callable[[Order, str, str], None]
 OnPosition = Callable[[Position, str], None]
@@ -241,45 +245,59 @@ class Matcher:
         if lots <= 0:
             return 0
         paid = self._ledger.affordable(order, ticks, lots, maker=maker)
-        for position, part in self._parts(order, ticks, paid, now_ns) if paid else ():
-            self._execute(order, position, ticks, part, now_ns, maker=maker, match_id=match_id)
+        for parts in self._told(order, self._parts(order, ticks, paid, now_ns)) if paid else ():
+            lots_told = sum(part for _, part in parts) or paid
+            self._execute(order, parts, ticks, lots_told, now_ns, maker=maker, match_id=match_id)
         if paid < lots:
             self._end(order, "CANCELED", _short_of(order), "COR")
         return paid
 
-    def _parts(self, order: Order, ticks: int, lots: int, now_ns: int) -> list[tuple[Position | None, int]]:
-        """Return a fill's share of each position: a new one, or the ones that a close order names, in its order."""
+    def _told(self, order: Order, parts: Parts) -> list[Parts]:
+        """Return the executions that tell of a fill, each with its positions: one for each, but for a bulk close as assumed."""
+        together = not parts or (order.bulk and self._assumptions.bulk_close_fills != "each")
+        return [parts] if together else [(part,) for part in parts]
+
+    def _parts(self, order: Order, ticks: int, lots: int, now_ns: int) -> Parts:
+        """Return a fill's share of each position: none on spot, a new one, or the ones that a close order names, in its order."""
         if not order.leverage:
-            return [(None, lots)]
+            return ()
         if order.opens:
             losscut, usual = order.losscut, default_losscut(order.side, ticks, self._assumptions.leverage)
             protects = losscut and (losscut < ticks if order.side == "BUY" else losscut > ticks)
             chosen = losscut if protects else usual
-            return [(Position(self._next_id(), order.account, order.symbol, order.side, ticks, lots, chosen, now_ns), lots)]
-        parts: list[tuple[Position | None, int]] = []
+            return ((Position(self._next_id(), order.account, order.symbol, order.side, ticks, lots, chosen, now_ns), lots),)
+        parts: list[tuple[Position, int]] = []
         for settle in order.settles:
             part = min(lots, settle.lots)
             lots -= part
             if part:
                 parts.append((settle.position, part))
-        return parts
+        return tuple(parts)
 
-    def _execute(self, order: Order, position: Position | None, ticks: int, lots: int, now_ns: int, *, maker: bool, match_id: int) -> None:
+    def _execute(self, order: Order, parts: Parts, ticks: int, lots: int, now_ns: int, *, maker: bool, match_id: int) -> None:
         ledger = self._ledger
-        closes = position if order.settles else None
-        if closes is not None and order.order_type == "LOSSCUT":
-            fee = ledger.losscut_fee_uyen(closes, lots)
+        if order.order_type == "LOSSCUT":
+            fee = sum(ledger.losscut_fee_uyen(position, part) for position, part in parts)
         else:
             fee = ledger.fee_uyen(order, ticks, lots, maker=maker)
-        gain = ledger.loss_gain_uyen(closes, ticks, lots) if closes is not None else 0
-        execution = Execution(self._next_id(), order, ticks, lots, fee, now_ns, order.executed + lots, match_id, position, gain)
+        gain = sum(ledger.loss_gain_uyen(position, ticks, part) for position, part in parts) if order.settles else 0
+        number, cumulative = self._next_id(), order.executed + lots
+        told_of = self._told_position(order, parts, number)
+        execution = Execution(number, order, ticks, lots, fee, now_ns, cumulative, match_id, parts, told_of, gain)
         ledger.book(execution)
         self._book.changes += 1
         if not order.active:
             self._book.remove(order)
         self._on_execution(execution)
-        if position is not None:
-            self._on_position(position, "OPR" if closes is None else "UPR" if position.lots else "CPR")
+        for position, _ in parts:
+            self._on_position(position, "OPR" if order.opens else "UPR" if position.lots else "CPR")
+
+    def _told_position(self, order: Order, parts: Parts, execution_id: int) -> int | None:
+        """Return the position an execution names: its own, but for what is assumed of bulk closes and of spot."""
+        if not order.leverage:
+            return {"none": None, "fill": execution_id, "same": SPOT_POSITION}[self._assumptions.spot_position_id]
+        unnamed = order.bulk and self._assumptions.bulk_close_fills == "unnamed"
+        return None if unnamed else parts[0][0].position_id
 
     def _end(self, order: Order, status: str, reason: str, news: str) -> None:
         order.status, order.cancel_type = status, reason

@@ -69,7 +69,8 @@ class Execution:
     Attributes:
         cumulative: Lots of the order executed so far, this fill included.
         match_id: The same number on both sides of a match between customers, 0 against the market.
-        position: The leverage position it opened or closed a part of.
+        parts: The leverage positions it opened or closed a part of, with the lots of each; none on spot.
+        position_id: The position it is told with, if any.
         loss_gain_uyen: Realised profit or loss of a close, before the fee.
     """
 
@@ -81,7 +82,8 @@ class Execution:
     at_ns: int
     cumulative: int
     match_id: int = 0
-    position: Position | None = None
+    parts: tuple[tuple[Position, int], ...] = ()
+    position_id: int | None = None
     loss_gain_uyen: int = 0
 
     @property
@@ -104,6 +106,7 @@ class Order:
         losscut: Ticks that positions it opens take as losscut price, 0 for the default.
         settle_type: ``CLOSE`` for one that closes positions, else ``OPEN``; of a spot SELL what is assumed.
         settles: The positions a close order closes, in this order.
+        bulk: Whether it named none of them.
         position_gone: A close order that ended because its position was closed by force; streams say ``CLOSED_ORDER``.
         waiting: Lots it counts for against caps: what may still be bought, sold or opened.
         changes: How often its price was changed.
@@ -131,6 +134,7 @@ class Order:
     losscut: int = 0
     settle_type: str = "OPEN"
     settles: list[Settle] = field(default_factory=list)
+    bulk: bool = False
     position_gone: bool = False
     waiting: int = 0
     changes: int = 0

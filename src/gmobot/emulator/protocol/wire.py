@@ -196,7 +196,7 @@ def _stream_settle_type(order: Order) -> str:
 
 
 def _position_id(execution: Execution) -> dict[str, int]:
-    return {} if execution.position is None else {"positionId": execution.position.position_id}
+    return {} if execution.position_id is None else {"positionId": execution.position_id}
 
 
 def trade_frame(symbol: str, trade: Trade, side: str, instrument: Instrument) -> dict[str, Any]:

@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from typing import Annotated
 
 import msgspec
 
 from gmobot.clock import parse_iso_utc
 from gmobot.venue.gmo.wire.basics import ORDER_TYPE, SETTLE, STATUS, TIME_IN_FORCE, Id, fill_yen, positive, price, size
 from gmobot.venue.models import CancelOutcome, Execution, Order, OrderStatus, OrderType, OrderUpdate, Settle, Side, TimeInForce
+
+_PositionId = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+"""Zero where there is none, perhaps."""
 
 
 class OrderData(msgspec.Struct, frozen=True):
@@ -70,7 +74,7 @@ class ExecutionData(msgspec.Struct, frozen=True):
     fee: Decimal
     timestamp: str
     lossGain: Decimal | None = None
-    positionId: Id | None = None
+    positionId: _PositionId | None = None
     settleType: str = ""
 
     def model(self) -> Execution:
@@ -85,7 +89,7 @@ class ExecutionData(msgspec.Struct, frozen=True):
             fee_jpy=fill_yen(self.fee, f"fee of execution {self.executionId}"),
             realized_pnl_jpy=_gain(self.lossGain, self.executionId),
             at_ns=parse_iso_utc(self.timestamp),
-            position_id=self.positionId,
+            position_id=_position(self.symbol, self.positionId),
             settle=SETTLE.get(self.settleType, Settle.UNKNOWN),
         )
 
@@ -133,7 +137,7 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
     orderSize: Decimal
     orderExecutedSize: Decimal
     lossGain: Decimal | None = None
-    positionId: Id | None = None
+    positionId: _PositionId | None = None
     settleType: str = ""
 
     def model(self) -> Execution:
@@ -148,7 +152,7 @@ class ExecutionFrame(msgspec.Struct, frozen=True):
             fee_jpy=fill_yen(self.fee, f"fee of execution {self.executionId}"),
             realized_pnl_jpy=_gain(self.lossGain, self.executionId),
             at_ns=parse_iso_utc(self.executionTimestamp),
-            position_id=self.positionId,
+            position_id=_position(self.symbol, self.positionId),
             order_size=positive(self.orderSize),
             cumulative_size=positive(self.orderExecutedSize),
             settle=SETTLE.get(self.settleType, Settle.UNKNOWN),
@@ -194,3 +198,8 @@ class OrderFrame(msgspec.Struct, frozen=True):
 
 def _gain(value: Decimal | None, execution_id: int) -> Decimal | None:
     return None if value is None else fill_yen(value, f"gain of execution {execution_id}")
+
+
+def _position(symbol: str, number: int | None) -> int | None:
+    """Return the leverage position that a fill names. A spot fill has none, though the official sample of its row shows one (§5.9)."""
+    return number or None if symbol.endswith("_JPY") else None
