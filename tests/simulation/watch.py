@@ -100,7 +100,7 @@ class SymbolWatch:
 
     def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
         """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
-        if not holding.lots or not state.recording():
+        if not holding.lots or not ("flatten" in self._evidence.commanded or state.recording()):
             return 0, 0
         if self.news:
             self.news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
@@ -136,8 +136,15 @@ class Watch:
             watch.step(now, state)
         positions_within_limits(self._ours.open_symbols(), self._limits.positions)
 
+    def commanded(self, command: str) -> None:
+        """A command was called done: from now on it is kept, whatever becomes of the daemon and its file."""
+        self._evidence.commanded.add(command)
+        for watch in self._symbols.values():
+            watch.news = True
+
     def resumed(self, state: State) -> None:
-        """An operator resumes and takes back what is latched."""
+        """An operator resumes and takes back what is latched: from here on nobody can tell when it is, and the file alone judges."""
+        self._evidence.commanded.clear()
         for watch in self._symbols.values():
             watch.resumed(state)
 
