@@ -27,7 +27,7 @@ from gmobot.live.guards import Guards
 from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intents import Fill, Intent, Latch, Purpose
 from gmobot.live.ledger import SymbolLedger
-from gmobot.live.plan import Place
+from gmobot.live.plan import Action, Cancel, Place, Situation
 from gmobot.live.search import Search
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
@@ -264,6 +264,36 @@ def test_a_command_that_is_kept_in_memory_only(monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(Store, "latch", forgetful)
     died = msgspec.structs.replace(KILL, at=30.02)
     assert f"after {command} no order raises exposure" in found(plan(msgspec.structs.replace(PAUSE, what=command), died))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_clean_stop_that_takes_the_stops_away(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    right = Daemon._wind_down
+
+    async def tidy(self: Daemon) -> None:
+        await right(self)
+        assert self.books is not None
+        for intent in [intent for symbol in self.desks for intent in self.books.open_intents(symbol)]:
+            if intent.purpose is Purpose.PROTECT and intent.order_id is not None:
+                await self.account_rest.cancel_order(intent.order_id)
+
+    monkeypatch.setattr(Daemon, "_wind_down", tidy)
+    stopped = Happening(kind="watch", what="changed", at=40.0, until=60.0)
+    assert re.search(r"a clean stop leaves its STOPs and no entry: (\d+) of \1 lots lie open", found(plan(HANG, stopped, product=product)))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_clean_stop_that_leaves_an_entry(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    right = gmobot.live.plan.next_action
+
+    def lazy(now: Situation) -> Action | None:
+        action = right(now)
+        return None if now.stopping and isinstance(action, Cancel) and action.intent.opens else action
+
+    monkeypatch.setattr(gmobot.live.trader, "next_action", lazy)
+    stops = [Happening(kind="watch", what="changed", at=at, until=at + 3.0) for at in range(20, 80, 4)]
+    resting = msgspec.structs.replace(plan(*stops, product=product), entry={"method": "passive_limit", "rest_seconds": 5.0})
+    assert re.search(r"a clean stop leaves its STOPs and no entry: .* [1-9]\d* may still be opened", found(resting))
 
 
 def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

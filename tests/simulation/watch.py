@@ -34,6 +34,7 @@ from tests.simulation.invariants import (
     no_order_without_a_prior_intent,
     no_protection_taken_without_leave,
     nothing_foreign_touched,
+    nothing_left_open_by_a_clean_stop,
     nothing_raising_while_unknown,
     nothing_sent_without_leave,
     positions_within_limits,
@@ -147,6 +148,12 @@ class Watch:
         self._evidence.commanded.clear()
         for watch in self._symbols.values():
             watch.resumed(state)
+
+    def stopped(self, trouble: Trouble) -> None:
+        """Look at what a clean stop left behind: its STOPs, and no entry, unless something stood in its way."""
+        if trouble is Trouble.NONE:
+            for ours in self._ours.by_symbol.values():
+                nothing_left_open_by_a_clean_stop(ours.refresh())
 
     def leaves(self, request: Request) -> None:
         """Take note of what is unknown as an order leaves: of each symbol one is on its way at a time."""
