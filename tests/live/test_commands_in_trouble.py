@@ -10,6 +10,8 @@ from tests.live.rehearsal import commands, daemon, entries, guards, in_position,
 from tests.simulation.setting import EMA, PARAMS
 from tests.simulation.world import World
 
+from gmobot.errors import StoreError
+from gmobot.live.store import Store
 from gmobot.strategies.loader import load
 from gmobot.strategies.program import Program
 
@@ -130,5 +132,28 @@ def test_nothing_is_opened_while_the_database_cannot_be_written_and_it_is_told(p
         mend(world)
         await until(lambda: entries(world) > before)
         assert daemon(world).checks()["store"]
+
+    in_world(program, script)
+
+
+def test_a_halt_that_nothing_takes_holds_at_once_and_is_written_when_it_can_be(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(*_: object) -> None:
+        raise StoreError("no space left")
+
+    async def script(world: World) -> None:
+        await in_position(world)
+        with monkeypatch.context() as patch:
+            patch.setattr(Store, "latch", refuse)
+            with pytest.raises(StoreError):
+                await commands(world).halt("test")
+            before = entries(world)
+            await asyncio.sleep(20.0)
+            assert entries(world) == before
+        await asyncio.sleep(3.0)
+        killed(world)
+        await world.bury()
+        await asyncio.sleep(10.0)
+        assert guards(world).halted
+        await commands(world).resume("test", acknowledge=True)
 
     in_world(program, script)

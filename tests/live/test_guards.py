@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from decimal import Decimal
@@ -15,11 +16,13 @@ from tests.live.bench import BTC, BTC_JPY, PRICE, Bench, fill, intent
 from gmobot.core.compiled import PlainRecord
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.settings import Settings
+from gmobot.errors import StoreError
 from gmobot.live.account import Account
 from gmobot.live.books import Books
 from gmobot.live.guards import Guards
 from gmobot.live.intents import Latch, Purpose
 from gmobot.live.market import Market
+from gmobot.live.store import Store
 from gmobot.live.supervisor import Supervisor
 from gmobot.venue.models import ExchangeStatus, Side, StreamNotice
 
@@ -435,4 +438,133 @@ async def test_a_latch_set_twice_is_told_once(bench: Bench) -> None:
     assert not guards.armed("hash")
     await guards.set(Latch.ARMED, "hash", source="socket")
     assert (guards.armed("hash"), guards.armed("other")) == (True, False)
+    await bench.close()
+
+
+class Refusing:
+    """Neither the database nor the emergency journal takes a latch, or takes one back."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self._rights = {name: getattr(Store, name) for name in ("latch", "unlatch")}
+        self._patch = monkeypatch
+        for name in self._rights:
+            monkeypatch.setattr(Store, name, self._refuse)
+
+    async def _refuse(self, *_: object) -> None:
+        # Something else may happen meanwhile.
+        await asyncio.sleep(0)
+        raise StoreError("no space left")
+
+    def end(self) -> None:
+        for name, right in self._rights.items():
+            self._patch.setattr(Store, name, right)
+
+
+def kept(bench: Bench) -> dict[str, str]:
+    return dict(bench.sql("SELECT name, reason FROM latches"))
+
+
+async def test_a_halt_that_cannot_be_written_holds_and_is_not_done_before_it_is_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guarded = Guarded(bench)
+    guards = await guarded.open()
+    refusing = Refusing(monkeypatch)
+    for _ in range(2):
+        with pytest.raises(StoreError):
+            await guards.set(Latch.HALT, "operator_halt", source="test")
+        assert (guards.halted, guarded.bar(), kept(bench)) == (True, "operator_halt", {})
+    refusing.end()
+    await guards.set(Latch.HALT, "operator_halt", source="test")
+    assert kept(bench) == {"halt": "operator_halt"}
+    await guards.set(Latch.HALT, "operator_halt", source="test")
+    await guards.keep()
+    assert [event["event"] for event in bench.events()].count("control_command") == 1
+    await bench.reopen()
+    assert guarded.put_up().halted
+    await bench.close()
+
+
+async def test_what_could_not_be_written_is_written_as_soon_as_it_can_be(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards = await Guarded(bench).open()
+    refusing = Refusing(monkeypatch)
+    for latch in (Latch.HALT, Latch.CLOSE):
+        with pytest.raises(StoreError):
+            await guards.set(latch, "operator_halt", source="test")
+    await guards.keep()
+    assert kept(bench) == {}
+    refusing.end()
+    await guards.keep()
+    assert kept(bench) == {"halt": "operator_halt", "close": "operator_halt"}
+    await bench.close()
+
+
+async def test_a_halt_given_twice_is_done_when_it_is_written_and_written_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards = await Guarded(bench).open()
+    right, goes_on = Store.latch, asyncio.Event()
+
+    async def slow(self: Store, *args: Any) -> None:
+        await goes_on.wait()
+        await right(self, *args)
+
+    monkeypatch.setattr(Store, "latch", slow)
+    twice = [asyncio.create_task(guards.set(Latch.HALT, "operator_halt", source="test")) for _ in range(2)]
+    other = asyncio.create_task(guards.set(Latch.PAUSE, "operator_pause", source="test"))
+    await asyncio.sleep(0.01)
+    assert guards.halted
+    assert not any(task.done() for task in twice)
+    # For another reason while the first is being written.
+    again = asyncio.create_task(guards.set(Latch.HALT, "max_drawdown_exceeded", source="guard"))
+    await asyncio.sleep(0.01)
+    goes_on.set()
+    await asyncio.gather(*twice, other, again)
+    assert kept(bench) == {"halt": "max_drawdown_exceeded", "pause": "operator_pause"}
+    assert [event["reason"] for event in bench.events() if event["event"] == "control_command"].count("operator_halt") == 1
+    await bench.close()
+
+
+async def test_what_cannot_be_taken_back_holds_as_before(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guarded = Guarded(bench)
+    guards = await guarded.open()
+    await guards.set(Latch.HALT, "operator_halt", source="test")
+    refusing = Refusing(monkeypatch)
+    with pytest.raises(StoreError):
+        await guards.release([Latch.HALT, Latch.PAUSE], source="test")
+    assert (guards.halted, kept(bench)) == (True, {"halt": "operator_halt"})
+    refusing.end()
+    await guards.release([Latch.HALT, Latch.PAUSE], source="test")
+    await guards.release([Latch.HALT], source="test")
+    assert (guards.halted, kept(bench)) == (False, {})
+    await bench.close()
+
+
+async def test_what_is_taken_back_before_it_was_written_is_written_no_more(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards = await Guarded(bench).open()
+    refusing = Refusing(monkeypatch)
+    with pytest.raises(StoreError):
+        await guards.set(Latch.HALT, "operator_halt", source="test")
+    refusing.end()
+    await guards.release([Latch.HALT], source="test")
+    await guards.keep()
+    assert (guards.halted, kept(bench)) == (False, {})
+    await bench.close()
+
+
+async def test_a_halt_while_another_is_taken_back_stays(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    guards = await Guarded(bench).open()
+    await guards.set(Latch.HALT, "operator_halt", source="test")
+    right, goes_on = Store.unlatch, asyncio.Event()
+
+    async def slow(self: Store, *args: Any) -> None:
+        await goes_on.wait()
+        await right(self, *args)
+
+    monkeypatch.setattr(Store, "unlatch", slow)
+    gone = asyncio.create_task(guards.release([Latch.HALT], source="test"))
+    await asyncio.sleep(0.01)
+    again = asyncio.create_task(guards.set(Latch.HALT, "operator_halt", source="test"))
+    await asyncio.sleep(0.01)
+    goes_on.set()
+    await asyncio.gather(gone, again)
+    assert (guards.halted, kept(bench)) == (True, {"halt": "operator_halt"})
     await bench.close()

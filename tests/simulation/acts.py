@@ -141,13 +141,14 @@ class Acts:
         commands = process.daemon.commands if process is not None and not process.life.dead else None
         if commands is None:
             return
+        watch = self._world.watch
         try:
             if name == "resume":
                 self._world.acknowledged = self._world.config.hash()
-                self._world.watch.resumed(self._world)
+                watch.resumed(self._world)
                 await commands.resume("simulation", acknowledge=True)
-            else:
-                await getattr(commands, name)("simulation")
+            elif await getattr(commands, name)("simulation") is None:
+                watch.commanded(name)
         except StoreError:
             if process is None or not process.life.dead:
                 raise

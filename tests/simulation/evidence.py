@@ -36,11 +36,17 @@ class Booked(NamedTuple):
 
 
 class Evidence:
-    """Reads what is on the disk. Nothing here asks the daemon."""
+    """Reads what is on the disk, and knows what an operator was promised. Nothing here asks the daemon.
+
+    Attributes:
+        commanded: Commands that the daemon called done, until one that takes them back: they hold whatever the file says, over
+            kills, too.
+    """
 
     def __init__(self, database: Path, *, close_on_abort: bool = False) -> None:
         self.database = database
         self._close_on_abort = close_on_abort
+        self.commanded: set[str] = set()
         self._db: sqlite3.Connection | None = None
 
     def forget_connection(self) -> None:
@@ -88,7 +94,9 @@ class Evidence:
             return False
 
     def latched(self) -> str:
-        """Return a latch that forbids new exposure, empty for none."""
+        """Return what forbids new exposure, a command or what the file says, empty for nothing."""
+        if self.commanded:
+            return min(self.commanded)
         rows = self._all("SELECT name FROM latches WHERE name IN ('halt', 'pause', 'close')")
         return str(rows[0][0]) if rows else ""
 
@@ -103,7 +111,7 @@ class Evidence:
         that, whether or not the close was latched with it.
         """
         latched = self.latches()
-        if "close" in latched or (self._close_on_abort and latched.get("halt") in ABORTS):
+        if "flatten" in self.commanded or "close" in latched or (self._close_on_abort and latched.get("halt") in ABORTS):
             return 0
         rows = self._all("SELECT json_extract(desired, '$.target') FROM engines WHERE symbol = ?", symbol)
         return int(rows[0][0]) if rows else None

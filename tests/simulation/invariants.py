@@ -51,6 +51,15 @@ def exposure_within_limits(holding: Holding, limit_lots: int) -> None:
         raise Violation(f"worst-case exposure: {holding.lots} lots held and {holding.opening} on the way, the limit is {limit_lots}")
 
 
+def nothing_left_open_by_a_clean_stop(holding: Holding) -> None:
+    """Leave every lot protected, and no order that opens, at a clean stop: nobody looks after them from then on."""
+    if holding.covered < holding.lots or holding.opening:
+        raise Violation(
+            f"a clean stop leaves its STOPs and no entry: {holding.lots - holding.covered} of {holding.lots} lots lie open, "
+            f"{holding.opening} may still be opened"
+        )
+
+
 def positions_within_limits(open_symbols: Collection[str], most: int) -> None:
     """Hold the symbols in which something is held, or may still be opened, within what may be open at once."""
     if len(open_symbols) > most:

@@ -19,6 +19,7 @@ import gmobot.live.plan
 import gmobot.live.trader
 from gmobot.live.account import Account
 from gmobot.live.books import Books
+from gmobot.live.commands import Commands
 from gmobot.live.daemon import Daemon
 from gmobot.live.difference import Difference
 from gmobot.live.gate import OrderGate
@@ -26,7 +27,7 @@ from gmobot.live.guards import Guards
 from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intents import Fill, Intent, Latch, Purpose
 from gmobot.live.ledger import SymbolLedger
-from gmobot.live.plan import Place
+from gmobot.live.plan import Action, Cancel, Place, Situation
 from gmobot.live.search import Search
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
@@ -47,6 +48,9 @@ PAUSE = Happening(kind="command", what="pause", at=30.0, until=SECONDS)
 HALT = Happening(kind="command", what="halt", at=30.0, until=148.0)
 TIGHT: dict[str, str | bool] = {"max_trade_loss": "50", "close_on_abort": True}
 KILL = Happening(kind="kill", at=40.0, amount=3)
+FLATTEN = msgspec.structs.replace(PAUSE, what="flatten")
+HANG = Happening(kind="hang", at=29.0)
+"""The strategy must not close by itself what the command is about."""
 
 
 @pytest.fixture(autouse=True)
@@ -133,9 +137,7 @@ def test_a_loss_that_no_guard_sees(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_close_of_everything_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Guards, "closing", False)
-    flatten = Happening(kind="command", what="flatten", at=30.0, until=SECONDS)
-    # The strategy must not close by itself what the command is about.
-    assert "every exit happens" in found(plan(Happening(kind="hang", at=29.0), flatten))
+    assert "every exit happens" in found(plan(HANG, FLATTEN))
 
 
 OFF = Happening(kind="watch", what="switched_off", at=30.0, until=60.0, amount=1.0)
@@ -229,6 +231,69 @@ def test_a_fill_that_is_booked_twice_into_the_ledger(monkeypatch: pytest.MonkeyP
 def test_a_pause_that_nobody_heeds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Guards, "entry_bar", lambda *_: None)
     assert "after pause no order raises exposure" in found(plan(PAUSE))
+
+
+async def _nothing(*_: object) -> None:
+    return
+
+
+@pytest.mark.parametrize("command", ["pause", "halt"])
+def test_a_command_that_does_nothing(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    monkeypatch.setattr(Commands, command, _nothing)
+    assert f"after {command} no order raises exposure" in found(plan(msgspec.structs.replace(PAUSE, what=command)))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+@pytest.mark.parametrize("instead", [_nothing, Commands.halt])
+def test_a_flatten_that_closes_nothing(monkeypatch: pytest.MonkeyPatch, product: str, instead: Callable[..., Any]) -> None:
+    async def halts(self: Commands, source: str) -> None:
+        await instead(self, source)
+
+    monkeypatch.setattr(Commands, "flatten", halts)
+    assert re.search(r"every exit happens: \d+ of \d+ lots are to go: none 5\.\d s$", found(plan(HANG, FLATTEN, product=product)))
+
+
+@pytest.mark.parametrize("command", ["pause", "halt", "flatten"])
+def test_a_command_that_is_kept_in_memory_only(monkeypatch: pytest.MonkeyPatch, command: str) -> None:
+    right = Store.latch
+
+    async def forgetful(self: Store, name: Latch, *args: Any) -> None:
+        if name is Latch.ARMED:
+            await right(self, name, *args)
+
+    monkeypatch.setattr(Store, "latch", forgetful)
+    died = msgspec.structs.replace(KILL, at=30.02)
+    assert f"after {command} no order raises exposure" in found(plan(msgspec.structs.replace(PAUSE, what=command), died))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_clean_stop_that_takes_the_stops_away(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    right = Daemon._wind_down
+
+    async def tidy(self: Daemon) -> None:
+        await right(self)
+        assert self.books is not None
+        for intent in [intent for symbol in self.desks for intent in self.books.open_intents(symbol)]:
+            if intent.purpose is Purpose.PROTECT and intent.order_id is not None:
+                await self.account_rest.cancel_order(intent.order_id)
+
+    monkeypatch.setattr(Daemon, "_wind_down", tidy)
+    stopped = Happening(kind="watch", what="changed", at=40.0, until=60.0)
+    assert re.search(r"a clean stop leaves its STOPs and no entry: (\d+) of \1 lots lie open", found(plan(HANG, stopped, product=product)))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_clean_stop_that_leaves_an_entry(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    right = gmobot.live.plan.next_action
+
+    def lazy(now: Situation) -> Action | None:
+        action = right(now)
+        return None if now.stopping and isinstance(action, Cancel) and action.intent.opens else action
+
+    monkeypatch.setattr(gmobot.live.trader, "next_action", lazy)
+    stops = [Happening(kind="watch", what="changed", at=at, until=at + 3.0) for at in range(20, 80, 4)]
+    resting = msgspec.structs.replace(plan(*stops, product=product), entry={"method": "passive_limit", "rest_seconds": 5.0})
+    assert re.search(r"a clean stop leaves its STOPs and no entry: .* [1-9]\d* may still be opened", found(resting))
 
 
 def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

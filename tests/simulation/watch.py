@@ -34,6 +34,7 @@ from tests.simulation.invariants import (
     no_order_without_a_prior_intent,
     no_protection_taken_without_leave,
     nothing_foreign_touched,
+    nothing_left_open_by_a_clean_stop,
     nothing_raising_while_unknown,
     nothing_sent_without_leave,
     positions_within_limits,
@@ -100,7 +101,7 @@ class SymbolWatch:
 
     def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
         """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
-        if not holding.lots or not state.recording():
+        if not holding.lots or not ("flatten" in self._evidence.commanded or state.recording()):
             return 0, 0
         if self.news:
             self.news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
@@ -136,10 +137,23 @@ class Watch:
             watch.step(now, state)
         positions_within_limits(self._ours.open_symbols(), self._limits.positions)
 
+    def commanded(self, command: str) -> None:
+        """A command was called done: from now on it is kept, whatever becomes of the daemon and its file."""
+        self._evidence.commanded.add(command)
+        for watch in self._symbols.values():
+            watch.news = True
+
     def resumed(self, state: State) -> None:
-        """An operator resumes and takes back what is latched."""
+        """An operator resumes and takes back what is latched: from here on nobody can tell when it is, and the file alone judges."""
+        self._evidence.commanded.clear()
         for watch in self._symbols.values():
             watch.resumed(state)
+
+    def stopped(self, trouble: Trouble) -> None:
+        """Look at what a clean stop left behind: its STOPs, and no entry, unless something stood in its way."""
+        if trouble is Trouble.NONE:
+            for ours in self._ours.by_symbol.values():
+                nothing_left_open_by_a_clean_stop(ours.refresh())
 
     def leaves(self, request: Request) -> None:
         """Take note of what is unknown as an order leaves: of each symbol one is on its way at a time."""

@@ -262,6 +262,7 @@ class World:
             # Until it has ended, the old one goes on as it may.
             process.daemon.stop()
             await asyncio.wait({process.task})
+            self._check_stopped(process)
         self.config = config
         if process.life.dead:
             await self.bury()
@@ -312,7 +313,13 @@ class World:
         if process is not None:
             process.daemon.stop()
             await process.task
+            self._check_stopped(process)
             await process.transport.close()
+
+    def _check_stopped(self, process: Process) -> None:
+        """Look at what a daemon left behind that ended because it was asked to: nobody will add a STOP or cancel an entry now."""
+        if not process.life.dead and self._armed():
+            self._held(lambda: self.watch.stopped(self.wire.trouble()))
 
     def _check_booked(self, until_ns: int) -> None:
         """Only what filled as the daemon ended may be left for its next start."""

@@ -445,6 +445,7 @@ class Daemon:
         guards, account, books = self._started(self.guards), self._started(self.account), self._started(self.books)
         self.supervisor.check()
         guards.look_around(self.account_rest.server_offset_ns)
+        await guards.keep()
         await self._housekeeping.keep(account, books)
         if (news := self._housekeeping.news()) is not None:
             self._intake.audit.append(news)

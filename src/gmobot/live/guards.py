@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -11,6 +13,7 @@ from gmobot.core.compiled import uncompiled
 from gmobot.core.reasons import names
 from gmobot.core.records import RISK_ABORT, RISK_DEGRADED, RISK_OK
 from gmobot.core.risk import ABORTING, assess
+from gmobot.errors import StoreError
 from gmobot.live.account import Account
 from gmobot.live.desk import Desk
 from gmobot.live.intents import Latch
@@ -66,6 +69,8 @@ class Guards:
         self._supervisor = supervisor
         self._directory = state_directory
         self._latches = dict(latches)
+        self._unwritten: dict[Latch, Event] = {}
+        self._turn = asyncio.Lock()
         self._min_free = min_free_disk_bytes
         self._max_skew = max_clock_skew_seconds
         self._close_on_abort = close_on_abort
@@ -100,18 +105,49 @@ class Guards:
         return self._latches.get(Latch.ARMED) == config_hash
 
     async def set(self, latch: Latch, reason: str, *, source: str) -> None:
-        """Latch something, durably."""
-        if self._latches.get(latch) == reason:
-            return
-        self._latches[latch] = reason
-        await self._store.latch(latch, reason, [Event("control_command", {"command": latch.value, "reason": reason, "source": source})])
+        """Latch something at once; it is durable when this returns.
+
+        Raises:
+            StoreError: It holds, and could be written nowhere yet: :meth:`keep` tries again.
+        """
+        if self._latches.get(latch) != reason:
+            self._latches[latch] = reason
+            self._unwritten[latch] = Event("control_command", {"command": latch.value, "reason": reason, "source": source})
+        await self._write()
+
+    async def keep(self) -> None:
+        """Write what holds and could not be written before, if that can be done now."""
+        with contextlib.suppress(StoreError):
+            await self._write()
+
+    async def _write(self) -> None:
+        # Who asks for what is being written waits for it: a command that returns is kept.
+        async with self._turn:
+            while self._unwritten:
+                latch, event = next(iter(self._unwritten.items()))
+                await self._store.latch(latch, self._latches[latch], [event])
+                if self._unwritten[latch] is event:
+                    del self._unwritten[latch]
 
     async def release(self, latches: Iterable[Latch], *, source: str) -> None:
-        """Take latches back, durably."""
-        gone = [latch for latch in latches if self._latches.pop(latch, None) is not None]
-        if gone:
+        """Take latches back, durably.
+
+        Raises:
+            StoreError: It could be written nowhere: they hold as before.
+        """
+        async with self._turn:
+            gone = {latch: self._latches.pop(latch) for latch in latches if latch in self._latches}
+            if not gone:
+                return
             event = Event("control_command", {"command": "resume", "released": [latch.value for latch in gone], "source": source})
-            await self._store.unlatch(gone, [event])
+            try:
+                await self._store.unlatch(list(gone), [event])
+            except StoreError:
+                self._latches = gone | self._latches
+                raise
+            for latch in gone.keys() - self._latches.keys():
+                # What was latched anew meanwhile is still to be written.
+                self._unwritten.pop(latch, None)
 
     def entry_bar(self, desks: Iterable[Desk], unknown: int) -> str | None:
         """Return the reason code that forbids new exposure now, or ``None``."""
