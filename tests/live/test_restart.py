@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
 from tests.live.bench import BTC, BTC_JPY, PRICE, START_NS, STOP, Bench, fill, order
 from tests.live.desk import TROUBLE, Desk, stop_there
+from tests.live.rehearsal import commands, daemon, guards, in_position, in_world, ours, position, until
+from tests.simulation.setting import EMA, PARAMS
+from tests.simulation.world import World
 
 from gmobot.errors import VenueError
 from gmobot.live.backups import backup
+from gmobot.live.guards import Guards
 from gmobot.live.intents import IntentState, Purpose
 from gmobot.live.restoring import put_back
+from gmobot.strategies.loader import load
 from gmobot.venue.models import OrderStatus, OrderType, Side
 
 FOREIGN = 500
@@ -156,3 +162,24 @@ async def test_on_leverage_a_person_is_told_to_look(tmp_path: Path) -> None:
     await looked_in_vain(bench)
     assert [reason for reason, _ in bench.alarms] == ["order_outcome_unknown"]
     await bench.close()
+
+
+def test_a_trade_that_nobody_judged_before_the_end_of_the_last_run_is_judged_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unjudged(*_: object) -> None:
+        """The run ends before it comes to that."""
+
+    async def script(world: World) -> None:
+        with monkeypatch.context() as patched:
+            patched.setattr(Guards, "assess", unjudged)
+            await in_position(world)
+            await commands(world).flatten("test")
+            await until(lambda: ours(world) == 0 and position(world) == 0)
+            await commands(world).resume("test", acknowledge=True)
+            await world._stop()
+        world._start()
+        await until(lambda: world.process is not None and daemon(world).guards is not None and guards(world).halted, seconds=60.0)
+        books = daemon(world).books
+        assert books is not None
+        assert (guards(world).halt_reason, books.ledger("BTC").closed_trades) == ("max_trade_loss_exceeded", 1)
+
+    in_world(load(EMA, PARAMS[EMA]), script, max_trade_loss=Decimal("0.000001"))

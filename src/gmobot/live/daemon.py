@@ -35,6 +35,7 @@ from gmobot.live.intake import Intake
 from gmobot.live.intents import IntentState, Latch
 from gmobot.live.market import Market
 from gmobot.live.notifier import Notifier
+from gmobot.live.ownership import KEY as OWNER
 from gmobot.live.ownership import claim, marks, recognise
 from gmobot.live.publisher import Publisher
 from gmobot.live.reconcile import Reconciler
@@ -305,8 +306,11 @@ class Daemon:
     def _put_up_controls(self, account: Account, saved: Saved) -> OrderGate:
         """Put up what forbids, and what an operator commands."""
         config = self.config
-        # What is booked from here on is news: a trade may have ended while nobody ran.
-        judged = {symbol: saved.account.get(JUDGED + symbol, ledger["closed_trades"]) for symbol, ledger in saved.ledgers.items()}
+        # What was booked and not judged is news: the last run may have ended in between. Trades of another account are none.
+        anew = OWNER not in saved.account
+        judged = {
+            symbol: saved.account.get(JUDGED + symbol, ledger["closed_trades"] if anew else 0) for symbol, ledger in saved.ledgers.items()
+        }
         self.guards = Guards(
             self._store,
             self.supervisor,
