@@ -15,6 +15,17 @@ def test_a_size_is_held_by_as_many_lots(size: str, lots: int) -> None:
     assert BTC_JPY.lots_at_least(Decimal(size)) == lots
 
 
+@pytest.mark.parametrize(("size", "lots"), [("0", 0), ("0.0009", 0), ("0.001", 1), ("0.0019", 1), ("0.002", 2)])
+def test_a_size_holds_so_many_whole_lots(size: str, lots: int) -> None:
+    assert BTC_JPY.whole_lots(Decimal(size)) == lots
+
+
+@pytest.mark.parametrize("size", ["NaN", "Infinity"])
+def test_what_is_no_size_holds_none(size: str) -> None:
+    with pytest.raises(InstrumentError):
+        BTC_JPY.whole_lots(Decimal(size))
+
+
 @pytest.mark.parametrize(("price", "ticks"), [("100", 100), ("100.4", 100), ("100.6", 101)])
 def test_a_price_lies_closest_to_a_tick(price: str, ticks: int) -> None:
     assert BTC_JPY.nearest_ticks(Decimal(price)) == ticks

@@ -80,14 +80,6 @@ async def test_selling_coins_that_are_not_ours_is_fatal(bench: Bench) -> None:
     await bench.close()
 
 
-async def test_a_size_off_the_grid_is_fatal(bench: Bench) -> None:
-    await bench.open()
-    await bench.acknowledged()
-    with pytest.raises(FatalError, match="cannot be booked"):
-        await bench.books.book(msgspec.structs.replace(fill(11), size=Decimal("0.0000105")))
-    await bench.close()
-
-
 async def test_what_a_finer_price_moved_is_booked_to_the_micro_yen(bench: Bench) -> None:
     """The exchange's ticks may become finer than ours while an order rests: the yen still add up."""
     await bench.open()

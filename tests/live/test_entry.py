@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 from tests.live.bench import BTC, BTC_JPY, PRICE, book
 
@@ -36,6 +37,18 @@ def test_a_limit_reaches_beyond_the_other_side_or_waits_behind_its_own(side: Sid
     place = worded(entry(side), style, market(), stop=0, number=0)
     assert place is not None
     assert (place.type, place.price, place.post_only, place.losscut) == (OrderType.LIMIT, price, passive, 0)
+
+
+def test_a_book_between_our_ticks_is_no_trouble() -> None:
+    """The exchange's ticks became finer, and its rules are read once an hour."""
+    finer = Market(BTC_JPY)
+    plain = book()
+    asks, bids = (
+        tuple(msgspec.structs.replace(level, price=level.price + Decimal("0.7")) for level in side) for side in (plain.asks, plain.bids)
+    )
+    finer.on_book(msgspec.structs.replace(plain, asks=asks, bids=bids), 0)
+    prices = [worded(entry(side), EntryStyle(limit=True, offset_ticks=7), finer, stop=0, number=0) for side in (Side.BUY, Side.SELL)]
+    assert [place and place.price for place in prices] == [ASK + 1 + 7, BID + 1 - 7]
 
 
 def test_a_market_entry_stays_as_it_is() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from tests.live.bench import PRICE, Bench, book, fill, order
 
 from gmobot.clock import elapsed_ns
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused
+from gmobot.live.entry import EntryStyle
 from gmobot.live.intents import IntentState
 from gmobot.venue.models import OrderRequest, OrderStatus, OrderType, OrderUpdate, Side
 
@@ -225,6 +227,23 @@ async def test_no_entry(bench: Bench, why: str) -> None:
     bench.standing = replace(bench.standing, **changes.get(why, {}))
     await bench.trader.turn()
     assert bench.rest.placed == []
+    await bench.close()
+
+
+async def test_a_symbol_that_is_barred_is_not_even_worded(tmp_path: Path) -> None:
+    """Its book may say nothing in our grid; why nothing goes is on record, and what we hold is closed all the same."""
+    bench = Bench(tmp_path, style=EntryStyle(limit=True))
+    await opened(bench)
+    bench.market.barred = "rules_changed"
+    bench.market.book = None
+    bench.want(100)
+    await bench.trader.turn()
+    assert [(row["event"], row["sent"], row["reason"]) for row in bench.events()] == [("order_intent", False, "rules_changed")]
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    await bench.owning(100)
+    bench.want(0)
+    await bench.trader.turn()
+    assert [request.side for request in bench.rest.placed] == [Side.SELL]
     await bench.close()
 
 

@@ -178,6 +178,71 @@ async def test_what_was_refused_is_tried_again_after_a_while(
     await bench.close()
 
 
+@pytest.mark.parametrize(("code", "category"), [("ERR-5125", Category.EXCHANGE), ("ERR-5127", Category.AUTH), ("ERR-5010", Category.AUTH)])
+async def test_who_is_kept_out_asks_ever_more_seldom_but_twice_a_minute(bench: Desk, code: str, category: Category) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=TRIGGER)
+    sent = []
+    for seconds in (0.0, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0):
+        bench.refuse(code, category)
+        if seconds:
+            await passed(bench, seconds - 0.001)
+        sent.append(len(bench.rest.placed))
+        await passed(bench, 0.001)
+    assert sent == [0, 1, 2, 3, 4, 5, 6, 7]
+    bench.trouble_with.clear()
+    await passed(bench, 30.0)
+    assert len(bench.rest.placed) == 9, "accepted"
+    bench.rest.orders_there = {9: stop_there(9, price=Decimal(TRIGGER))}
+    await bench.acknowledged(order_id=901, lots=50)
+    await bench.tracker.on_execution(fill(9_001, 901, 50))
+    bench.refuse(code, category)
+    for seconds in (1.0, 1.0):
+        await passed(bench, seconds)
+    assert len(bench.rest.placed) == 11, "from the beginning"
+    await bench.close()
+
+
+async def test_a_cancel_that_is_taken_says_that_nobody_is_kept_out(bench: Desk) -> None:
+    await bench.open()
+    await bench.owning(200)
+    await bench.acknowledged(order_id=1, **STOP)
+    bench.rest.orders_there = {1: stop_there(1)}
+    bench.want(200, stop=PRICE - 100)
+    for seconds in (0.1, 1.0, 2.0):
+        bench.refuse("ERR-5127", Category.AUTH)
+        await passed(bench, seconds)
+    assert len(bench.rest.placed) == 3
+    bench.want(0)
+    await passed(bench, 0.1)
+    assert bench.rest.cancelled == [1]
+    bench.rest.orders_there = {1: stop_there(1, status=OrderStatus.CANCELLED)}
+    bench.refuse("ERR-5127", Category.AUTH)
+    await passed(bench, 4.0)
+    assert len(bench.rest.placed) == 4
+    await passed(bench, 1.0)
+    assert len(bench.rest.placed) == 5
+    await bench.close()
+
+
+@pytest.mark.parametrize("code", ["ERR-5114", "ERR-5126"])
+async def test_a_size_or_price_the_rules_do_not_allow_has_them_read_again(bench: Desk, code: str) -> None:
+    await bench.open()
+    await bench.owning(100)
+    bench.want(100, stop=TRIGGER)
+    doubts = []
+    bench.trader._doubts_rules = lambda: doubts.append(bench.clock.monotonic())
+    bench.refuse("ERR-201")
+    bench.refuse(code)
+    for seconds in (0.0, 1.0, 0.999):
+        await passed(bench, seconds)
+    assert (len(bench.rest.placed), doubts) == (2, [1.0])
+    await passed(bench, 0.001)
+    assert len(bench.rest.placed) == 3
+    await bench.close()
+
+
 async def test_held_by_another_order_is_said_until_the_next_reply(bench: Desk) -> None:
     await bench.open()
     await bench.owning(100)

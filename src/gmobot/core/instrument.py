@@ -159,6 +159,16 @@ class Instrument:
         """
         return self._whole(size, self.size_step, "size", None)
 
+    def whole_lots(self, size: Decimal) -> int:
+        """Return the whole lots in a size that need not lie on our grid, as with :meth:`lots_at_least`.
+
+        Raises:
+            InstrumentError: It is not a number.
+        """
+        if not size.is_finite():
+            raise InstrumentError(f"{self.symbol}: size {size} is out of range")
+        return int(size // self.size_step)
+
     def lots_at_least(self, size: Decimal) -> int:
         """Return the lots that hold a size which need not lie on our grid: another hand's, or under rules that changed."""
         return int((size / self.size_step).to_integral_value(ROUND_CEILING))

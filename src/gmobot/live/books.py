@@ -19,7 +19,7 @@ from gmobot.clock import Clock
 from gmobot.core.instrument import UYEN_PER_YEN, Instrument, InstrumentError, Product, to_uyen, to_yen
 from gmobot.errors import FatalError
 from gmobot.live.intents import BEYOND_OURS, Fill, Intent, IntentState, Purpose
-from gmobot.live.ledger import SymbolLedger
+from gmobot.live.ledger import Rest, SymbolLedger
 from gmobot.live.positions import Pieces
 from gmobot.live.recent import Recent
 from gmobot.live.records import Event, JournalRow
@@ -305,6 +305,19 @@ class Books:
         mixed = closes and intent.shared and self.pieces(intent.symbol).reaches_others(fill.position_id, fill.side, fill.lots)
         return not mixed and self.ledger(intent.symbol).fits(fill.side, fill.lots, closes=closes)
 
+    def filled(self, intent: Intent) -> Decimal:
+        """Return the coins that an open order filled, as booked: whole lots, and what stands beside them."""
+        return self.instrument(intent.symbol).size(intent.executed_lots) + self.ledger(intent.symbol).rest(intent.order_id or 0)
+
+    def beside(self, symbol: str) -> Decimal:
+        """Return the coins, signed, that fills of ours moved beyond whole lots."""
+        return sum((rest.coins for rest in self.ledger(symbol).rests.values()), Decimal(0))
+
+    def let_go(self, symbol: str) -> list[Rest]:
+        """Let go of, and return, what orders that have ended filled beyond whole lots; whoever calls commits the ledger."""
+        rests = self.ledger(symbol).rests
+        return [rests.pop(order_id) for order_id in list(rests) if order_id not in self._intent_of_order]
+
     async def beyond_ours(self, intent: Intent, evidence: str) -> None:
         """A fill of it took what is not ours: from here on what it fills counts as another hand's, unless it is of a piece of ours."""
         changed = self._replace(intent, detail=BEYOND_OURS)
@@ -313,6 +326,8 @@ class Books:
 
     async def book(self, execution: Execution) -> Intent | None:
         """Book an execution of one of our orders (see :meth:`by_order`), exactly once.
+
+        What its order has filled by now is booked in whole lots, so it may bring none; its fee and its gain count at once.
 
         Returns:
             The order's new standing, or ``None`` when it was booked before.
@@ -324,9 +339,11 @@ class Books:
             return None
         intent = self._intent_of_order.get(execution.order_id) or self._ended[execution.order_id]
         fill = self._fill(execution, intent)
+        rest = self._rest(execution, fill)
         executed = intent.executed_lots + fill.lots
-        if executed > intent.lots:
-            raise FatalError(f"order {execution.order_id}: the exchange reports {executed} lots of {intent.lots} executed")
+        begun = executed + bool(rest.coins)
+        if begun > intent.lots:
+            raise FatalError(f"order {execution.order_id}: the exchange reports {begun} lots of {intent.lots} executed")
         self._booked.add(fill.execution_id)
         self.counts.fills += 1
         state = intent.state if intent.state.is_final else IntentState.WORKING
@@ -337,6 +354,7 @@ class Books:
         closes = self._closes(intent)
         told = None if closes and execution.realized_pnl_jpy is None else fill.realized_uyen
         brought = ledger.apply(fill.side, fill.ticks, fill.lots, fill.fee_uyen, closes=closes, realized_uyen=told)
+        ledger.keep(rest)
         fill = msgspec.structs.replace(fill, realized_uyen=brought)
         if closes:
             self.pieces(fill.symbol).closed(fill.position_id, fill.lots)
@@ -432,17 +450,19 @@ class Books:
         return self.ledger(intent.symbol).on_leverage and not intent.opens
 
     def _fill(self, execution: Execution, intent: Intent) -> Fill:
-        instrument = self.instrument(intent.symbol)
+        """Return what is booked of an execution: what makes whole lots of all that its order has filled."""
+        instrument, before = self.instrument(intent.symbol), self.ledger(intent.symbol).rest(execution.order_id)
         try:
+            lots = instrument.whole_lots(before + execution.size)
             return Fill(
                 execution_id=execution.execution_id,
                 order_id=execution.order_id,
                 intent_id=intent.intent_id,
                 symbol=intent.symbol,
                 side=execution.side,
-                lots=instrument.lots(execution.size),
+                lots=lots,
                 ticks=int(execution.price / instrument.tick_size),
-                fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, instrument),
+                fee_uyen=to_uyen(execution.fee_jpy) + _off_grid_uyen(execution, lots, instrument),
                 at_ns=execution.at_ns,
                 # A close that names its position closes no other, whether its fill says so or not.
                 position_id=execution.position_id or intent.position_id,
@@ -450,6 +470,11 @@ class Books:
             )
         except InstrumentError as error:
             raise FatalError(f"execution {execution.execution_id} cannot be booked: {error}") from None
+
+    def _rest(self, execution: Execution, fill: Fill) -> Rest:
+        """Return what its order has filled beyond whole lots then."""
+        coins = self.ledger(fill.symbol).rest(fill.order_id) + execution.size - self.instrument(fill.symbol).size(fill.lots)
+        return Rest(fill.order_id, coins if fill.side is Side.BUY else -coins, fill.position_id)
 
     def _remember(self, intent: Intent) -> None:
         books = self._symbols.get(intent.symbol)
@@ -508,15 +533,15 @@ class Books:
         }
 
 
-def _off_grid_uyen(execution: Execution, instrument: Instrument) -> int:
-    """Return what a fill between two of our ticks cost beyond the lower one, in micro-yen: the exchange's grid became finer.
+def _off_grid_uyen(execution: Execution, lots: int, instrument: Instrument) -> int:
+    """Return what a fill cost beyond its booked lots at the tick below its price, in micro-yen: the exchange's grid became finer.
 
     On spot it moves our yen, so it is booked like a fee. On leverage the exchange reports the gain itself.
     """
-    rest = execution.price % instrument.tick_size
-    if not rest or instrument.product is Product.LEVERAGE:
+    if instrument.product is Product.LEVERAGE:
         return 0
-    beyond = round(rest * execution.size * UYEN_PER_YEN)
+    booked = instrument.notional_uyen(int(execution.price / instrument.tick_size), lots)
+    beyond = round(execution.price * execution.size * UYEN_PER_YEN - booked)
     return beyond if execution.side is Side.BUY else -beyond
 
 

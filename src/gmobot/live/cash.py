@@ -43,6 +43,8 @@ class FlowKind(StrEnum):
     """Nothing explains it; an operator took it over."""
     POSITION_GONE = "position_gone"
     """What we held and the exchange no longer has, and no execution tells why: a leverage position, or coins."""
+    FRACTION = "fraction"
+    """What an order of ours filled beyond whole lots, when it ended: our books hold whole ones."""
 
 
 class CashBook:
@@ -158,6 +160,35 @@ class CashBook:
         what = "position" if position_id is None else f"position {position_id}"
         text = f"{lots} lots of our {what} of {symbol} are gone and no execution tells how: written off"
         await self._alarm("exchange_error", text)
+
+    async def let_go(self, symbol: str) -> None:
+        """Give away what orders that have ended filled beyond whole lots: the exchange's grid became finer than ours.
+
+        On spot the coins that are not ours gain it, or pay it; where they cannot, a lot of ours does. On leverage the rest of
+        a lot whose other part was closed cannot be ordered in our grid: it is another hand's to close.
+
+        Raises:
+            StoreError: It could not be written.
+        """
+        for rest in self._books.let_go(symbol):
+            text = f"{symbol}: order {rest.order_id} ended with {rest.coins} beyond whole lots, which are not ours from here on"
+            await self._alarm("rules_changed", text)
+            piece = next((piece for piece in self._books.pieces(symbol).ours if piece.position_id == rest.position_id), None)
+            if piece is not None and piece.lots and (piece.side is Side.BUY) == (rest.coins < 0):
+                await self.position_gone(symbol, piece.position_id, 1)
+                continue
+            now = self._clock.now_ns()
+            flow = Flow(
+                key=f"fraction:{rest.order_id}:{now}",
+                kind=FlowKind.FRACTION,
+                asset=symbol,
+                amount=rest.coins,
+                yen_uyen=0,
+                symbol=symbol,
+                at_ns=now,
+                evidence=text,
+            )
+            await self.take(flow)
 
     @staticmethod
     def flow_of(execution: Execution) -> Flow:

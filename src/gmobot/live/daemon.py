@@ -290,6 +290,7 @@ class Daemon:
             halted=lambda: self.guards is not None and self.guards.halted,
             alarm=self._alarm,
             found_closed=self._exchange.due.set,
+            doubts_rules=self._intake.rules.set,
         )
         for symbol, (wanted, _) in instruments.items():
             desk = self.desks[symbol] = Desk(wanted, self._programs[symbol], markets[symbol], around)

@@ -58,6 +58,7 @@ class Surroundings:
     halted: Callable[[], bool]
     alarm: Callable[[str, str], Awaitable[None]]
     found_closed: Callable[[], None]
+    doubts_rules: Callable[[], None]
 
 
 class Desk:
@@ -96,6 +97,7 @@ class Desk:
             telemetry=around.telemetry,
             standing=around.standing,
             found_closed=around.found_closed,
+            doubts_rules=around.doubts_rules,
             manner=manner_of(config, around.config, market.instrument),
         )
         self.decisions = SymbolDecisions(

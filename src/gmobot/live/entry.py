@@ -69,7 +69,8 @@ def _limit(side: Side, style: EntryStyle, market: Market) -> int | None:
     book = market.book
     if book is None or not book.asks or not book.bids:
         return None
-    ask, bid = market.instrument.ticks(book.asks[0].price), market.instrument.ticks(book.bids[0].price)
+    # The exchange's ticks may have become finer than ours, and nobody knows yet.
+    ask, bid = (market.instrument.nearest_ticks(levels[0].price) for levels in (book.asks, book.bids))
     if style.passive:
         return bid - style.offset_ticks if side is Side.BUY else ask + style.offset_ticks
     return ask + style.offset_ticks if side is Side.BUY else bid - style.offset_ticks

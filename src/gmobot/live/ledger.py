@@ -3,12 +3,16 @@
 Beside it stands what the symbol did to the yen at the exchange, as the exchange reports it. On spot the two are
 the same. On leverage no yen moves for the notional: a close brings its reported gain or loss, every fill costs
 its fee, and a night its leverage fee.
+
+Whole lots are booked. What an order filled beyond them, when the exchange's grid became finer than ours, stands beside
+until that order's next fill.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +27,23 @@ _sell = uncompiled(apply_sell)
 _leverage_fee = uncompiled(apply_leverage_fee)
 _show = uncompiled(show)
 _REPORTED = "reported_uyen"
+_REST = "rest:"
+_REST_DIGITS = 18
+"""Of a coin: no amount that gets past the wire is finer."""
+
+
+class Rest(NamedTuple):
+    """Less than a lot, filled and not booked.
+
+    Attributes:
+        order_id: Of the order that filled it.
+        coins: Signed: bought or sold.
+        position_id: The leverage position that its last fill opened or closed.
+    """
+
+    order_id: int
+    coins: Decimal
+    position_id: int | None
 
 
 class SymbolLedger:
@@ -33,6 +54,7 @@ class SymbolLedger:
         cost_uyen: What they were bought for; of a short position negative: what they were sold for.
         cash_uyen: What all fills and fees did to our yen, every notional paid for in full.
         on_leverage: Whether the symbol is a leverage product.
+        rests: What orders filled beyond whole lots, by their ids.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -41,6 +63,7 @@ class SymbolLedger:
         self._reported_uyen = 0
         self.on_leverage = instrument.product is Product.LEVERAGE
         self.position = self.cost_uyen = self.cash_uyen = 0
+        self.rests: dict[int, Rest] = {}
 
     @classmethod
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
@@ -49,16 +72,30 @@ class SymbolLedger:
         kept = dict(saved or {})
         ledger._reported_uyen = kept.pop(_REPORTED, 0)
         for name, value in kept.items():
-            setattr(ledger._record, name, value)
+            if name.startswith(_REST):
+                order_id, position_id = map(int, name.removeprefix(_REST).split(":"))
+                ledger.keep(Rest(order_id, Decimal(value).scaleb(-_REST_DIGITS), position_id or None))
+            else:
+                setattr(ledger._record, name, value)
         ledger._read()
         return ledger
 
     def fits(self, side: Side, lots: int, *, closes: bool = False) -> bool:
         """Return whether a fill can be ours: it closes no more than is held, and opens no second side."""
-        held, signed = self.position, lots if side is Side.BUY else -lots
+        held, sign = self.position, 1 if side is Side.BUY else -1
         if closes or (side is Side.SELL and not self.on_leverage):
-            return held * signed < 0 and lots <= abs(held)
-        return held * signed >= 0
+            return held * sign < 0 and lots <= abs(held)
+        return held * sign >= 0
+
+    def rest(self, order_id: int) -> Decimal:
+        """Return the coins that an order filled beyond its whole lots."""
+        return abs(self.rests[order_id].coins) if order_id in self.rests else Decimal(0)
+
+    def keep(self, rest: Rest) -> None:
+        """Take what an order has filled beyond its whole lots by now."""
+        self.rests.pop(rest.order_id, None)
+        if rest.coins:
+            self.rests[rest.order_id] = rest
 
     def apply(self, side: Side, ticks: int, lots: int, fee_uyen: int, *, closes: bool = False, realized_uyen: int | None = 0) -> int:
         """Book a fill.
@@ -66,7 +103,7 @@ class SymbolLedger:
         Args:
             side: Of the fill.
             ticks: Its price.
-            lots: Its size.
+            lots: Its size; 0 when it filled less than one.
             fee_uyen: As reported, signed.
             closes: Whether it closes what is held, on leverage; on spot a sale always does.
             realized_uyen: What a leverage close brought, as reported; ``None`` when it was not: then our own sum is taken.
@@ -99,7 +136,8 @@ class SymbolLedger:
 
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
-        return {name: getattr(self._record, name) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen}
+        rests = {f"{_REST}{key}:{rest.position_id or 0}": int(rest.coins.scaleb(_REST_DIGITS)) for key, rest in self.rests.items()}
+        return {name: getattr(self._record, name) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen} | rests
 
     @property
     def yen_uyen(self) -> int:

@@ -108,6 +108,7 @@ class Reconciler:
         """
         await asyncio.gather(*(desk.trader.reconcile() for desk in self._desks.values()))
         for symbol in self._books.symbols:
+            await self._cash.let_go(symbol)
             if self._books.ledger(symbol).on_leverage:
                 await self._positions(symbol)
         await self._balances()
@@ -301,7 +302,8 @@ class Reconciler:
 
     def _not_ours(self, balances: Mapping[str, Balance], symbol: str) -> Decimal:
         instrument = self._books.instrument(symbol)
-        return kept(self._amount(balances, instrument.base)) - instrument.size(self._books.position(symbol))
+        ours = instrument.size(self._books.position(symbol)) + self._books.beside(symbol)
+        return kept(self._amount(balances, instrument.base)) - ours
 
     def _old(self, since_ns: int, age_ns: float) -> bool:
         return elapsed_ns(self._clock) - since_ns >= age_ns

@@ -41,6 +41,10 @@ class After(StrEnum):
     """There is nothing to close: the position went another way. Compare with the exchange."""
     CLOSED = "closed"
     """The exchange takes no orders now."""
+    KEPT_OUT = "kept_out"
+    """The account or its key is kept out: asking as often as before may prolong it."""
+    OTHER_RULES = "other_rules"
+    """A price or size the exchange's rules do not allow: they may have changed."""
     NO_AMEND = "no_amend"
     """This order's price will not be changed any more: cancel and replace."""
 
@@ -57,8 +61,11 @@ _AFTER = {
     "ERR-5123": After.FIND_OUT,
     "ERR-151": After.FIND_OUT,
     "ERR-5206": After.NO_AMEND,
+    "ERR-5125": After.KEPT_OUT,
+    "ERR-5114": After.OTHER_RULES,
+    "ERR-5126": After.OTHER_RULES,
 }
-"""By message code. Every other refusal waits; a closed exchange is told by its category."""
+"""By message code. Every other refusal waits; a closed exchange and a key that is refused are told by their categories."""
 
 
 class Sender:
@@ -242,6 +249,8 @@ class Sender:
     def _after(error: Refused) -> After:
         if error.category is Category.MAINTENANCE:
             return After.CLOSED
+        if error.category is Category.AUTH:
+            return After.KEPT_OUT
         return _AFTER.get(error.code or "", After.WAIT)
 
 

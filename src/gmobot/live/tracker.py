@@ -502,7 +502,7 @@ class OrderTracker:
 
     def _fits(self, order: Order, intent: Intent) -> bool:
         """Whether all that a late order has filled or still may can be ours: what it was to do may have been done anew since."""
-        at_most = self._instrument.lots(order.executed_size if order.status.is_final else order.size)
+        at_most = self._instrument.lots_at_least(order.executed_size if order.status.is_final else order.size)
         signed, held = at_most if order.side is Side.BUY else -at_most, self._books.position(self._symbol)
         if intent.opens:
             return held * signed >= 0
@@ -550,11 +550,10 @@ class OrderTracker:
             order: As the exchange tells it.
             asked: Whether it is the answer to a question. An event may be an old one, so it proves no price.
         """
-        reported = self._instrument.lots_at_least(order.executed_size)
         current = self._books.by_order(order.order_id)
         if current is None or current.state.is_final:
             return
-        if reported > current.executed_lots:
+        if order.executed_size > self._books.filled(current):
             for execution in await self._rest.executions(order.order_id):
                 await self.on_execution(execution)
             current = self._books.by_order(order.order_id)
@@ -567,9 +566,10 @@ class OrderTracker:
             elif current.amending_to:
                 self.suspect(current)
                 self._changed()
-        elif current.executed_lots == reported or current.shared:
+        elif order.executed_size == self._books.filled(current) or current.shared:
             # Of another hand's order only what it took of ours is booked; the rest of it is not waited for.
             await self._books.end(current, _FINAL_STATE[order.status], order.cancel_reason or "")
+            await self._cash.let_go(self._symbol)
             by_itself = order.status is OrderStatus.EXPIRED or order.cancel_reason not in (None, _BY_US)
             if by_itself and not current.opens and not current.executed_lots:
                 self.last_void_ns[current.purpose] = elapsed_ns(self._clock)

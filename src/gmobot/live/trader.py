@@ -43,7 +43,10 @@ _MARKET_PATIENCE_NS = NS_PER_SECOND
 _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
+_LONGEST_RETRY_NS = 30 * NS_PER_SECOND
+"""Where asking again makes it worse; what must be closed or protected does not wait longer than that."""
 _CLOSED_RETRY_NS = 2 * NS_PER_SECOND
+_HOLD_OFF_NS = dict.fromkeys((After.WAIT, After.GONE, After.RESERVED, After.OTHER_RULES), _RETRY_NS) | {After.CLOSED: _CLOSED_RETRY_NS}
 _PRICES_SECONDS = 1.0
 """How long an exit waits for a book that is asked for."""
 _LOOK_NS = 5 * NS_PER_SECOND
@@ -108,6 +111,7 @@ class SymbolTrader:
         telemetry: Telemetry,
         standing: Callable[[], Standing],
         found_closed: Callable[[], None],
+        doubts_rules: Callable[[], None] = lambda: None,
         manner: Manner,
     ) -> None:
         self.symbol = symbol
@@ -121,6 +125,7 @@ class SymbolTrader:
         self._telemetry = telemetry
         self._standing = standing
         self._found_closed = found_closed
+        self._doubts_rules = doubts_rules
         self._manner = manner
         self._sender = Sender(symbol, books=books, tracker=tracker, gate=gate, rest=rest, clock=clock, telemetry=telemetry)
         self._entry_window_ns = int(manner.entry_window_seconds * NS_PER_SECOND)
@@ -133,6 +138,7 @@ class SymbolTrader:
         self._since: dict[tuple[int, int], int] = {}
         self._looked: dict[int, int] = {}
         self._not_before_ns = 0
+        self._kept_out_ns = 0
         self._prices_asked_ns: int | None = None
         self._blind_since_ns: int | None = None
         self._blind_told = False
@@ -408,8 +414,9 @@ class SymbolTrader:
         decision_id = self._decision_id
         if not standing.exchange_open:
             return False
-        dressed = self._dressed(place)
-        denial = self._denial(dressed) if dressed is not None else "price_collar"
+        barred = self._market.barred if place.purpose is Purpose.ENTRY else None
+        dressed = self._dressed(place) if barred is None else None
+        denial = barred or (self._denial(dressed) if dressed is not None else "price_collar")
         if denial == "price_collar" and place.purpose is Purpose.EXIT:
             if not self._gate.is_fresh(self._market) and await self._ask_for_prices():
                 return True
@@ -476,12 +483,21 @@ class SymbolTrader:
                     self._tracker.suspect(known)
         elif after is After.NO_AMEND and intent is not None:
             self._unamendable.add(intent.intent_id)
-        if after in (After.WAIT, After.GONE, After.RESERVED):
-            self._not_before_ns = elapsed_ns(self._clock) + _RETRY_NS
+        elif after is After.OTHER_RULES:
+            self._doubts_rules()
         elif after is After.CLOSED:
             self._found_closed()
-            self._not_before_ns = elapsed_ns(self._clock) + _CLOSED_RETRY_NS
+        self._hold_off(after)
         return after in (After.GO_ON, After.NO_AMEND)
+
+    def _hold_off(self, after: After) -> None:
+        """Let some time pass before the next request, as a reply asks for; ever more while we are kept out."""
+        if after is After.KEPT_OUT:
+            self._kept_out_ns = min(_LONGEST_RETRY_NS, 2 * self._kept_out_ns or _RETRY_NS)
+        elif after is After.GO_ON:
+            self._kept_out_ns = 0
+        if (wait_ns := self._kept_out_ns if after is After.KEPT_OUT else _HOLD_OFF_NS.get(after)) is not None:
+            self._not_before_ns = elapsed_ns(self._clock) + wait_ns
 
     @staticmethod
     def _observe(asked: asyncio.Future[None]) -> None:
@@ -492,6 +508,8 @@ class SymbolTrader:
         self._cancelling[intent.intent_id] = elapsed_ns(self._clock)
         if await self._sender.cancel(intent) is After.FIND_OUT:
             await self._tracker.refresh()
+        else:
+            self._kept_out_ns = 0
         return True
 
     async def _chase_the_overdue(self) -> None:

@@ -89,6 +89,7 @@ FLOWS: Final[Mapping[str, Said]] = {
     "exchange_fee": Said("取引所の手数料", "fee of the exchange"),
     "acknowledged": Said("差額の引き受け（オペレーター承認）", "difference taken over by an operator"),
     "position_gone": Said("建玉の消失", "position gone"),
+    "fraction": Said("最小単位に満たない端数", "less than a lot"),
 }
 COMMANDS: Final[Mapping[str, Said]] = {
     "halt": Said("取引を停止（halt）しました", "trading halted"),

@@ -195,12 +195,12 @@ def test_an_order_may_carry_a_losscut_price_or_cancel_others_first() -> None:
     assert transport.bodies() == [body | {"losscutPrice": "8000000"}]
     order = limit(symbol="BTC", side=Side.SELL, type=OrderType.MARKET, price=None, time_in_force=TimeInForce.IOC, cancel_before=True)
     _, transport = answered(lambda rest: rest.place_order(order), said("7"))
-    body = {"symbol": "BTC", "side": "SELL", "executionType": "MARKET", "size": "0.01", "timeInForce": "FAK"}
+    body = {"symbol": "BTC", "side": "SELL", "executionType": "MARKET", "size": "0.01"}
     assert transport.bodies() == [body | {"cancelBefore": True}]
 
 
 CLOSE = CloseRequest(symbol="BTC_JPY", side=Side.SELL, type=OrderType.MARKET, size=Decimal("0.01"), time_in_force=TimeInForce.IOC)
-CLOSE_BODY = {"symbol": "BTC_JPY", "side": "SELL", "executionType": "MARKET", "timeInForce": "FAK"}
+CLOSE_BODY = {"symbol": "BTC_JPY", "side": "SELL", "executionType": "MARKET"}
 
 
 def close(**changes: Any) -> CloseRequest:

@@ -73,6 +73,24 @@ def test_after_too_many_what_was_not_heard_is_subscribed_again_on_the_same_socke
     on_bench("public", script)
 
 
+def test_a_late_refusal_when_everything_was_heard_leaves_nothing_to_subscribe() -> None:
+    """It comes while the next command waits for its moment: a moment later there is none."""
+
+    async def script(bench: Bench) -> None:
+        await asyncio.sleep(0.1)
+        bench.socket.say(trade())
+        bench.socket.say(book("BTC"))
+        bench.socket.say({"error": "ERR-5003 Request too many."})
+        await asyncio.sleep(5)
+        assert [command["channel"] for _, command in bench.socket.commands] == ["trades"]
+        bench.socket.say(book("BTC"))
+        await asyncio.sleep(0.1)
+        assert bench.public.connected
+        assert len(bench.sockets.opened) == 1
+
+    on_bench("public", script)
+
+
 # --- public: up, down, silence ------------------------------------------------------------------------------
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gmobot.clock import parse_iso_utc
 from gmobot.venue.gmo import wire
-from gmobot.venue.models import Execution, Order, OrderRequest, OrderStatus, OrderType, Settle, Side, TimeInForce
+from gmobot.venue.models import CloseRequest, Execution, Order, OrderRequest, OrderStatus, OrderType, Settle, Side, TimeInForce
 
 EXAMPLES = [json.loads(line) for line in Path(__file__).with_name("reference_examples.jsonl").read_text(encoding="utf-8").splitlines()]
 REPLIES: dict[str, Any] = {
@@ -209,6 +209,15 @@ def test_time_in_force_both_ways(word: str, meant: TimeInForce) -> None:
     assert order(timeInForce=word).time_in_force is meant
     request = OrderRequest(symbol="BTC", side=Side.BUY, type=OrderType.LIMIT, size=Decimal(1), price=Decimal(1), time_in_force=meant)
     assert wire.OrderBody.of(request).timeInForce == word
+
+
+@pytest.mark.parametrize("kind", [OrderType.MARKET, OrderType.STOP])
+def test_what_a_type_has_by_default_is_not_named(kind: OrderType) -> None:
+    """§6.2 can be read as that only a LIMIT may name its time in force."""
+    words: dict[str, Any] = {"symbol": "BTC", "side": Side.SELL, "type": kind, "size": Decimal(1)}
+    fak, fas = words | {"time_in_force": TimeInForce.IOC}, words | {"time_in_force": TimeInForce.GTC}
+    assert [wire.OrderBody.of(OrderRequest(**given)).timeInForce for given in (fak, fas)] == [None, "FAS"]
+    assert [wire.CloseBody.of(CloseRequest(**given)).timeInForce for given in (fak, fas)] == [None, "FAS"]
 
 
 def test_numbers_may_be_strings_and_strings_numbers() -> None:

@@ -220,6 +220,9 @@ class Stream:
             self._subscribe_now.clear()
             while self._pending:
                 await self._pacer.wait()
+                if not self._pending:
+                    # An error frame had them looked through anew meanwhile: every one has been heard on.
+                    break
                 subscription = self._pending.pop(0)
                 await socket.send(subscription.command())
                 self._on_sent(subscription)

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from gmobot.venue.gmo.wire.basics import ORDER_TYPE, TIME_IN_FORCE
-from gmobot.venue.models import CloseRequest, OrderRequest
+from gmobot.venue.models import CloseRequest, OrderRequest, OrderType, TimeInForce
 
 K = TypeVar("K")
 _TIF_WIRE: Final = {value: key for key, value in TIME_IN_FORCE.items()}
@@ -27,7 +27,7 @@ class OrderBody(msgspec.Struct, frozen=True, omit_defaults=True):
     side: str
     executionType: str
     size: str
-    timeInForce: str
+    timeInForce: str | None = None
     price: str | None = None
     losscutPrice: str | None = None
     cancelBefore: bool = False
@@ -44,7 +44,7 @@ class OrderBody(msgspec.Struct, frozen=True, omit_defaults=True):
             side=order.side.value,
             executionType=_word(_TYPE_WIRE, order.type),
             size=plain(order.size),
-            timeInForce=_word(_TIF_WIRE, order.time_in_force),
+            timeInForce=_tif_or_none(order),
             price=_plain_or_none(order.price),
             losscutPrice=_plain_or_none(order.losscut_price),
             cancelBefore=order.cancel_before,
@@ -64,7 +64,7 @@ class CloseBody(msgspec.Struct, frozen=True, omit_defaults=True):
     symbol: str
     side: str
     executionType: str
-    timeInForce: str
+    timeInForce: str | None = None
     price: str | None = None
     size: str | None = None
     settlePosition: tuple[SettlePosition, ...] = ()
@@ -84,7 +84,7 @@ class CloseBody(msgspec.Struct, frozen=True, omit_defaults=True):
             symbol=order.symbol,
             side=order.side.value,
             executionType=_word(_TYPE_WIRE, order.type),
-            timeInForce=_word(_TIF_WIRE, order.time_in_force),
+            timeInForce=_tif_or_none(order),
             price=_plain_or_none(order.price),
             size=None if one else plain(order.size),
             settlePosition=() if order.position_id is None else (SettlePosition(order.position_id, plain(order.size)),),
@@ -119,6 +119,13 @@ class Frame(msgspec.Struct, frozen=True):
 def plain(value: Decimal) -> str:
     """Return a number as the wire wants it."""
     return f"{value:f}"
+
+
+def _tif_or_none(order: OrderRequest | CloseRequest) -> str | None:
+    """Return the time in force, ``None`` where the type has it by default: some read §6.2 as that only a LIMIT may name one."""
+    if order.type is not OrderType.LIMIT and order.time_in_force is TimeInForce.IOC:
+        return None
+    return _word(_TIF_WIRE, order.time_in_force)
 
 
 def _plain_or_none(value: Decimal | None) -> str | None:
