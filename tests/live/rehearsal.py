@@ -51,6 +51,7 @@ def rehearse(
     loop._virtual = begin
     asyncio.set_event_loop(loop)
     world = World(plan, program, loop)
+    world.alone = alone
     prepare(world)
 
     async def live() -> None:

@@ -219,7 +219,7 @@ async def test_a_leverage_entry_that_ends_within_a_lot_is_told(tmp_path: Path) -
         entered = leverage(number, size, side=Side.BUY, settle=Settle.OPEN, position_id=70 + number)
         await bench.tracker.on_execution(entered)
     await bench.tracker.on_update(leverage_end("0.0023", side=Side.BUY, settle=Settle.OPEN))
-    assert [(piece.position_id, piece.lots) for piece in bench.books.pieces("BTC_JPY").ours] == [(71, 0), (72, 2)]
+    assert [(piece.position_id, piece.lots) for piece in bench.books.pieces("BTC_JPY").known] == [(71, 0), (72, 2)]
     assert bench.books.position("BTC_JPY") == 2
     assert [reason for reason, _ in bench.alarms] == ["rules_changed"]
     assert bench.flows() == [("fraction", "BTC_JPY", 0)]

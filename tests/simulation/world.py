@@ -107,6 +107,8 @@ class World:
         self.process: Process | None = None
         self.kills = self.lives = 0
         self.failure: Violation | None = None
+        self.alone = True
+        """Whether a clean stop is judged by what it leaves: not where a script lets another hand sell what is ours."""
         self.acknowledging = True
         self.acknowledged = ""
         self._left_unresolved = False
@@ -318,7 +320,7 @@ class World:
 
     def _check_stopped(self, process: Process) -> None:
         """Look at what a daemon left behind that ended because it was asked to: nobody will add a STOP or cancel an entry now."""
-        if not process.life.dead and self._armed():
+        if self.alone and not process.life.dead and self._armed():
             self._held(lambda: self.watch.stopped(self.wire.trouble()))
 
     def _check_booked(self, until_ns: int) -> None:
