@@ -26,6 +26,8 @@ class Trouble(StrEnum):
 
     PROCESS_DEAD = "process_dead"
     EXCHANGE_CLOSED = "exchange_closed"
+    OUTAGE = "outage"
+    """The daemon's machine is cut off from everything."""
     NOT_SENDING = "not_sending"
     """Nobody has allowed the daemon to send orders: what lies open is not its to protect."""
     REOPENED = "reopened"
@@ -53,6 +55,7 @@ class Trouble(StrEnum):
 BOUNDS: Mapping[Trouble, float] = {
     Trouble.PROCESS_DEAD: 10.0,  # it is started again after up to eight
     Trouble.EXCHANGE_CLOSED: 330.0,  # three maintenances on end
+    Trouble.OUTAGE: 65.0,  # three on end
     Trouble.NOT_SENDING: 130.0,  # two stretches on end
     Trouble.REOPENED: 10.0,
     Trouble.STARTING: 30.0,
@@ -66,7 +69,7 @@ BOUNDS: Mapping[Trouble, float] = {
     Trouble.NONE: 5.0,
 }
 """Longest that a stretch without protection may have lasted for each cause, in seconds."""
-APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED, Trouble.NOT_SENDING})
+APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED, Trouble.OUTAGE, Trouble.NOT_SENDING})
 """Nobody can do anything meanwhile: what was before begins anew afterwards."""
 
 _SLOW_SECONDS = 0.5
@@ -145,6 +148,7 @@ class Wire:
 
     Attributes:
         awaited: Requests about orders that have no reply yet, by a number of their own: since when, and their path.
+        cut: Whether nothing passes at all.
     """
 
     def __init__(self, api: ExchangeApi, account: Account, now: Callable[[], float]) -> None:
@@ -158,6 +162,7 @@ class Wire:
         self._heard = False
         self._numbers = 0
         self.awaited: dict[int, tuple[float, str]] = {}
+        self.cut = False
         self._strikes, api.faults.strikes = api.faults.strikes, self._on_chance  # type: ignore[method-assign]
 
     def began(self, *, unresolved: bool) -> None:
@@ -192,6 +197,17 @@ class Wire:
             if path == _FIRST_QUESTION:
                 self._started()
 
+    def refused(self, path: str) -> None:
+        """A connection was refused: whoever asked knows that nothing was sent."""
+        path = path.removeprefix("/private")
+        self._struck(Fault.HANDSHAKE_REFUSED if path == _CONNECT else Fault.PERMISSION_REFUSED, path)
+
+    def back(self) -> None:
+        """Everything passes again; no socket that was open is alive, and what they did not tell is to be asked for."""
+        self.cut = False
+        self._last(Trouble.STREAM_DOWN, _SILENT_SECONDS)
+        self._last(Trouble.EVENT_MISSING, _AFTER_STREAM_SECONDS)
+
     def look(self) -> None:
         """Look how the exchange stands; called at every step."""
         if (status := self._api.exchange.status) != self._status:
@@ -204,6 +220,8 @@ class Wire:
         """Return what may keep a living daemon from protecting its position now."""
         if self._status != "OPEN":
             return Trouble.EXCHANGE_CLOSED
+        if self.cut:
+            return Trouble.OUTAGE
         if self._is(Trouble.REOPENED):
             return Trouble.REOPENED
         down = self._stream_is_down()
