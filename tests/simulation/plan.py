@@ -106,6 +106,7 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.PERMISSION_REFUSED, (*WRITES, *QUERIES, "/v1/ws-auth"), 0.2),
     (Fault.TOKEN_INVALIDATED, ("connect", "/v1/ws-auth"), 0.5),
     (Fault.HIDDEN, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.5),
+    (Fault.ACCEPTED_THEN_CANCELLED, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.1),
     (Fault.EVENT_DUPLICATED, PRIVATE_CHANNELS, 0.5),
     (Fault.EVENT_REORDERED, PRIVATE_CHANNELS, 0.3),
     (Fault.EVENT_DELAYED, CHANNELS, 0.2),

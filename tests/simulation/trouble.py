@@ -41,7 +41,7 @@ class Trouble(StrEnum):
     REPLY_AWAITED = "reply_awaited"
     """The exchange is slow to answer."""
     WRITE_REFUSED = "write_refused"
-    """A fault refused a write."""
+    """A fault refused a write, or the exchange cancels what it has accepted."""
     STREAM_DOWN = "stream_down"
     """Faults took the private stream away."""
     EVENT_MISSING = "event_missing"
@@ -112,7 +112,7 @@ _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
     (fault, place): (cause, _LASTS[cause] if seconds is None else seconds)
     for faults, place, cause, seconds in (
         (_NO_REPLY, _WRITE, Trouble.OUTCOME_UNKNOWN, None),
-        (_REFUSED, _WRITE, Trouble.WRITE_REFUSED, None),
+        ((*_REFUSED, Fault.ACCEPTED_THEN_CANCELLED), _WRITE, Trouble.WRITE_REFUSED, None),
         (_NO_REPLY + _REFUSED, _QUESTION, Trouble.QUESTION_FAILED, None),
         ((*_NO_REPLY, *_REFUSED, Fault.TOKEN_INVALIDATED), _TOKEN, Trouble.STREAM_DOWN, None),
         ((Fault.HANDSHAKE_REFUSED, Fault.TOKEN_INVALIDATED), _CONNECT, Trouble.STREAM_DOWN, None),

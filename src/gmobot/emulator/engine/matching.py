@@ -231,7 +231,7 @@ class Matcher:
             lots = self._fill(fill.maker, fill.price, payable, now_ns, maker=True, match_id=match_id)
             self._fill(order, fill.price, lots, now_ns, maker=False, match_id=match_id)
             if payable < fill.lots and order.active:
-                self._end(order, "CANCELED", _short_of(order), "COR")
+                self._end(order, "CANCELED", short_of(order), "COR")
         if lots:
             self._on_trade(Trade(now_ns, order.side, fill.price, lots))
         return lots
@@ -244,7 +244,7 @@ class Matcher:
         for position, part in self._parts(order, ticks, paid, now_ns) if paid else ():
             self._execute(order, position, ticks, part, now_ns, maker=maker, match_id=match_id)
         if paid < lots:
-            self._end(order, "CANCELED", _short_of(order), "COR")
+            self._end(order, "CANCELED", short_of(order), "COR")
         return paid
 
     def _parts(self, order: Order, ticks: int, lots: int, now_ns: int) -> list[tuple[Position | None, int]]:
@@ -294,7 +294,8 @@ class Matcher:
             self._on_position(settle.position, "UPR")
 
 
-def _short_of(order: Order) -> str:
+def short_of(order: Order) -> str:
+    """Return what an order's end is called when its account cannot pay for it."""
     return "INSUFFICIENT_MARGIN" if order.leverage else "INSUFFICIENT_BALANCE"
 
 
