@@ -94,6 +94,13 @@ async def _hidden(desk: Desk) -> bool:
     return not (await desk.private("GET", "/v1/activeOrders", "symbol=BTC"))["data"]
 
 
+async def _cancelled(desk: Desk) -> bool:
+    await _order(desk)
+    await asyncio.sleep(2.5)
+    (order,) = desk.account.orders.values()
+    return (order.status, order.cancel_type) == ("CANCELED", "INSUFFICIENT_BALANCE")
+
+
 async def _ids(desk: Desk, seconds: float = 10.0) -> list[int]:
     """Two fills a moment apart, as the stream tells them."""
     socket = await desk.private_socket("executionEvents")
@@ -154,6 +161,7 @@ PROBES: dict[Fault, Probe] = {
     Fault.PERMISSION_REFUSED: _permission,
     Fault.TOKEN_INVALIDATED: _token_gone,
     Fault.HIDDEN: _hidden,
+    Fault.ACCEPTED_THEN_CANCELLED: _cancelled,
     Fault.EVENT_DUPLICATED: _doubled,
     Fault.EVENT_REORDERED: _swapped,
     Fault.EVENT_DELAYED: _late,
@@ -264,6 +272,31 @@ def test_public_frames_are_lost_and_doubled_too() -> None:
         desk.api.arm({"fault": "event_duplicated", "where": "trades"})
         desk.trade("BUY", PRICE, "0.2")
         assert [frame["size"] for frame in await frames(socket, 3.0)] == ["0.2", "0.2"]
+
+    virtual(scenario)
+
+
+def test_what_is_cancelled_after_it_was_accepted_frees_what_it_held_and_is_told_unless_it_has_ended() -> None:
+    async def scenario() -> None:
+        desk = Desk()
+        socket = await desk.private_socket("orderEvents")
+        desk.api.arm({"fault": "accepted_then_cancelled", "where": "/v1/order", "times": 2, "seconds": 1.0})
+        await desk.placed("MARKET", "BUY", "0.001")
+        held = desk.account.jpy_uyen
+        first = await _order(desk)
+        await asyncio.sleep(0.5)
+        assert [order.status for order in desk.account.orders.values()] == ["EXECUTED", "ORDERED"], "what filled at once is no matter of it"
+        await asyncio.sleep(1.0)
+        told = [
+            (frame["msgType"], frame["orderStatus"], frame["cancelType"]) for frame in await frames(socket, 0.5) if "cancelType" in frame
+        ]
+        assert told[-1] == ("COR", "CANCELED", "INSUFFICIENT_BALANCE")
+        assert desk.account.jpy_uyen == held
+        again = await _order(desk)
+        assert again["data"] != first["data"]
+        await desk.private("POST", "/v1/cancelOrder", body={"orderId": int(again["data"])})
+        await asyncio.sleep(2.0)
+        assert desk.account.orders[int(again["data"])].cancel_type == "USER"
 
     virtual(scenario)
 

@@ -208,6 +208,14 @@ async def test_what_follows_from_a_refusal(tmp_path: Path, code: str | None, aft
     await bench.close()
 
 
+@pytest.mark.parametrize(("retryable", "after"), [(False, After.KEPT_OUT), (True, After.WAIT)])
+async def test_a_key_that_is_refused_keeps_us_out_and_a_stamp_out_of_time_does_not(tmp_path: Path, after: After, *, retryable: bool) -> None:
+    bench = await desk(tmp_path)
+    bench.trouble = Refused("no", category=Category.AUTH, code="ERR-5009" if retryable else "ERR-5012", retryable=retryable)
+    assert await bench.sender.place(SELL, 1) is after
+    await bench.close()
+
+
 async def test_a_closed_exchange_is_no_refusal_of_ours(tmp_path: Path) -> None:
     bench = await desk(tmp_path)
     bench.trouble = refused("ERR-5201", Category.MAINTENANCE)

@@ -17,6 +17,8 @@ from gmobot.errors import StoreError
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
+LOOKS, LOOK_SECONDS = 40, 0.25
+"""How often, and how long between, it is looked whether a moment has come."""
 TRAIL_SECONDS = 4
 """A stop that is moved is moved so often."""
 
@@ -125,10 +127,39 @@ class Acts:
         self._world.disk.unlock()
 
     async def _command(self, what: Happening) -> None:
+        """An operator commands; with an amount, once something is held and the strategy, which could do the same, hangs."""
+        if what.amount:
+            await self._until_there_are("lots")
+            await self._hang(what)
         await self.command(what.what)
 
     async def _end_command(self, what: Happening) -> None:
         await self.command("resume")
+
+    async def _stop(self, what: Happening) -> None:
+        """It is asked to end, now or as soon as something is held or may still be opened, and started anew."""
+        if what.what:
+            await self._until_there_are(what.what)
+        await self._world.restart(self._world.config, cleanly=True)
+
+    async def _until_there_are(self, lots: str) -> None:
+        """Wait a while for a moment at which something is held (``lots``), or may still be opened (``opening``)."""
+        for _ in range(LOOKS):
+            if any(getattr(ours.refresh(), lots) for ours in self._world.our_account.by_symbol.values()):
+                return
+            await asyncio.sleep(LOOK_SECONDS)
+
+    async def _refused(self, what: Happening) -> None:
+        self._world.net.refuse(what.where, what.amount)
+
+    async def _end_refused(self, what: Happening) -> None:
+        self._world.net.accept(what.where, what.amount)
+
+    async def _outage(self, what: Happening) -> None:
+        self._world.net.fail(silently=what.what == "silent")
+
+    async def _end_outage(self, what: Happening) -> None:
+        self._world.net.come_back()
 
     async def _maintenance(self, what: Happening) -> None:
         endpoint = "data" if what.what == "data" else "error"

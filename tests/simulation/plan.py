@@ -26,10 +26,10 @@ class Happening(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     Attributes:
         kind: ``fault``, ``kill``, ``kill_write``, ``kill_request``, ``clock``, ``hang``, ``manual``, ``cash``, ``command``,
             ``maintenance``, ``disk_full``, ``locked``, ``trail``, ``questions``,
-            ``watch``.
+            ``watch``, ``stop``, ``refused``, ``outage``.
         at: Seconds from the start.
         until: When it ends, of what lasts.
-        what: Name of the fault, of the command, of what a hand does; stage of a kill.
+        what: Name of the fault, of the command, of what a hand does; stage of a kill; what there must be for a stop.
         where: Path or channel; of a hand the symbol, the plan's first where there is none.
         amount: Probability, seconds, steps, yen: what the kind says.
     """
@@ -92,8 +92,8 @@ QUERIES = (*ORDER_QUESTIONS[:4], "/v1/account/assets", *ORDER_QUESTIONS[4:])
 PRIVATE_CHANNELS = ("*Events", "executionEvents", "orderEvents", "positionEvents")
 CHANNELS = (*PRIVATE_CHANNELS, "trades", "orderbooks")
 FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
-    (Fault.REPLY_LOST_BEFORE, WRITES, 0.3),
-    (Fault.REPLY_LOST_AFTER, WRITES, 0.3),
+    (Fault.REPLY_LOST_BEFORE, (*WRITES, *QUERIES), 0.3),
+    (Fault.REPLY_LOST_AFTER, (*WRITES, *QUERIES), 0.3),
     (Fault.REPLY_SLOW, ("/v1/*", "/v1/order", "/v1/cancelOrder"), 0.4),
     (Fault.EVENT_BEFORE_REPLY, WRITES, 0.6),
     (Fault.SERVER_ERROR, WRITES, 0.2),
@@ -106,6 +106,7 @@ FAULTS: tuple[tuple[Fault, tuple[str, ...], float], ...] = (
     (Fault.PERMISSION_REFUSED, (*WRITES, *QUERIES, "/v1/ws-auth"), 0.2),
     (Fault.TOKEN_INVALIDATED, ("connect", "/v1/ws-auth"), 0.5),
     (Fault.HIDDEN, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.5),
+    (Fault.ACCEPTED_THEN_CANCELLED, ("/v1/order", "/v1/closeOrder", "/v1/closeBulkOrder"), 0.1),
     (Fault.EVENT_DUPLICATED, PRIVATE_CHANNELS, 0.5),
     (Fault.EVENT_REORDERED, PRIVATE_CHANNELS, 0.3),
     (Fault.EVENT_DELAYED, CHANNELS, 0.2),
@@ -137,6 +138,9 @@ DISTURBANCES = (
     "trail",
     "questions",
     "watch",
+    "stop",
+    "refused",
+    "outage",
 )
 
 
@@ -154,6 +158,9 @@ def drawn(seed: int) -> Plan:
         for unanswered in happenings
         if unanswered.kind == "questions" and draw.random() < 0.5
     ]
+    # A dead process hangs no more.
+    hung = [happening for happening in happenings if happening.kind == "command" and happening.amount]
+    happenings += [Happening(kind="kill", at=command.at + 25.0, amount=draw.randrange(5)) for command in hung]
     commanded = [happening for happening in happenings if happening.kind == "command" and draw.random() < 0.3]
     # Right after a command is the worst moment to die.
     happenings += [Happening(kind="kill", at=command.at + draw.choice((0.0, 0.02)), amount=draw.randrange(5)) for command in commanded]
@@ -241,6 +248,26 @@ def _watch(draw: random.Random) -> Happening:
     return Happening(kind="watch", at=at, until=at + draw.uniform(10.0, 60.0), what=how, amount=dies)
 
 
+def _command(draw: random.Random) -> Happening:
+    """A command, and the resume; what is to be closed is closed by nobody else where the strategy hangs."""
+    at, what = _at(draw, 120.0), draw.choice(COMMANDS)
+    hangs = float(what == "flatten" and draw.random() < 0.7)
+    # Who is halted for the rest of the seed shows little.
+    return Happening(kind="command", at=at, until=min(at + draw.uniform(10.0, 150.0), SECONDS - 60.0), what=what, amount=hangs)
+
+
+def _refused(draw: random.Random) -> Happening:
+    """Connections are refused now and then: whoever asks knows that nothing was sent."""
+    at, where = _at(draw, 120.0), draw.choice((*WRITES, *QUERIES, "/v1/ws-auth", "connect", "*"))
+    return Happening(kind="refused", at=at, until=at + draw.uniform(10.0, 60.0), where=where, amount=draw.choice((0.03, 0.1, 0.3)))
+
+
+def _outage(draw: random.Random) -> Happening:
+    """The network is gone for a while, and with it every socket, whether or not that shows."""
+    at = _at(draw, 120.0)
+    return Happening(kind="outage", at=at, until=at + draw.uniform(1.0, 20.0), what=draw.choice(("dropped", "silent")))
+
+
 _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     # The steps after the moment make every await a place to die at.
     "kill": lambda draw: Happening(kind="kill", at=_at(draw), amount=draw.randrange(40)),
@@ -250,13 +277,17 @@ _DRAWERS: dict[str, Callable[[random.Random], Happening]] = {
     "hang": lambda draw: Happening(kind="hang", at=_at(draw, 200.0)),
     "manual": lambda draw: Happening(kind="manual", at=_at(draw), what=draw.choice(HANDS), amount=draw.randrange(1, 4)),
     "cash": lambda draw: Happening(kind="cash", at=_at(draw), amount=float(draw.randrange(-400, 900)) * 1_000.0),
-    "command": lambda draw: Happening(kind="command", at=_at(draw, 120.0), until=_at(draw, 60.0), what=draw.choice(COMMANDS)),
+    "command": _command,
     "maintenance": _maintenance,
     "disk_full": lambda draw: _stretch(draw, "disk_full"),
     "locked": lambda draw: _stretch(draw, "locked"),
     "trail": lambda draw: _stretch(draw, "trail", amount=draw.choice((-1, 1)) * draw.choice((1, 500, 5_000))),
     "questions": _questions,
     "watch": _watch,
+    # A clean end, at any moment, with a position, or with an entry at the exchange.
+    "stop": lambda draw: Happening(kind="stop", at=_at(draw, 90.0), what=draw.choice(("", "lots", "opening"))),
+    "refused": _refused,
+    "outage": _outage,
 }
 
 

@@ -12,6 +12,7 @@ from types import TracebackType
 from typing import Any, Literal, NoReturn, TypeVar
 
 from tests.simulation.loop import VirtualLoop
+from tests.simulation.net import CONNECT, Net
 from tests.simulation.trouble import Wire
 
 from gmobot.clock import NS_PER_SECOND
@@ -131,8 +132,9 @@ class DecisionWorker:
 class MortalTransport:
     """The in-memory transport of a process that can be killed, and the wire that is watched."""
 
-    def __init__(self, api: ExchangeApi, life: Mortal, wire: Wire, leaves: Callable[[Request], None]) -> None:
+    def __init__(self, api: ExchangeApi, life: Mortal, wire: Wire, net: Net, leaves: Callable[[Request], None]) -> None:
         self._inner = MemoryTransport(api)
+        self._net = net
         self._leaves = leaves
         self._life = life
         self._wire = wire
@@ -144,6 +146,7 @@ class MortalTransport:
         if stage == "before":
             self._life.die()
             raise NotSent("the process is dead")
+        self._net.pass_out(request.path.removeprefix("/private").removeprefix("/public"))
         self._leaves(request)
         reply = await self._watched(request, timeouts)
         if stage == "accepted":
@@ -156,14 +159,18 @@ class MortalTransport:
     async def _watched(self, request: Request, timeouts: Timeouts) -> Reply:
         number, reply = self._wire.asks(request.path), None
         try:
-            reply = await self._inner.request(request, timeouts)
+            answer = await self._inner.request(request, timeouts)
+            if self._net.down:
+                raise ReplyLost("the network is down")
+            reply = answer
         finally:
             self._wire.answered(number, reply, dead=self._life.dead)
-        return reply
+        return answer
 
     async def connect(self, path: str, *, timeout: float) -> Socket:
         if self._life.dead:
             raise NotSent("the process is dead")
+        self._net.pass_out(CONNECT)
         return await self._inner.connect(path, timeout=timeout)
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.simulation.loop import EPOCH_NS
-from tests.simulation.plan import BESIDE, COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, SECONDS, drawn, read, written
+from tests.simulation.plan import BESIDE, COMMANDS, DISTURBANCES, HANDS, NO_ANSWERS, QUERIES, SECONDS, WRITES, drawn, read, written
 
 from gmobot.clock import NS_PER_SECOND, trading_day
 from gmobot.emulator.faults import Fault
@@ -45,6 +45,26 @@ def test_questions_fail_for_good_of_every_kind_in_every_way() -> None:
 def test_the_daemon_is_started_anew_with_and_without_leave_to_send() -> None:
     ways = {(plan.environment, watch.what) for plan in PLANS for watch in plan.lasting("watch")}
     assert ways == {(environment, how) for environment in ("emulator", "production") for how in ("switched_off", "changed")}
+
+
+def test_a_clean_stop_comes_at_any_moment_with_a_position_and_with_an_entry() -> None:
+    assert {stop.what for plan in PLANS for stop in plan.lasting("stop")} == {"", "lots", "opening"}
+
+
+def test_connections_are_refused_for_everything_and_outages_are_of_both_kinds() -> None:
+    refused = {happening.where for plan in PLANS for happening in plan.lasting("refused")}
+    assert refused == {*WRITES, *QUERIES, "/v1/ws-auth", "connect", "*"}
+    assert {outage.what for plan in PLANS for outage in plan.lasting("outage")} == {"dropped", "silent"}
+
+
+def test_replies_of_questions_are_lost_too() -> None:
+    lost = {fault.where for plan in PLANS for fault in plan.lasting("fault") if fault.what.startswith("reply_lost")}
+    assert lost == {*WRITES, *QUERIES}
+
+
+def test_everything_is_to_be_closed_while_the_strategy_hangs() -> None:
+    commands = {(command.what, command.amount) for plan in PLANS for command in plan.lasting("command")}
+    assert commands == {("pause", 0.0), ("halt", 0.0), ("flatten", 0.0), ("flatten", 1.0), ("resume", 0.0)}
 
 
 def test_some_plans_cross_the_turn_of_the_trading_day_and_the_booking_of_its_fee() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +18,7 @@ from tests.simulation.shrink import shrunk
 
 import gmobot.live.plan
 import gmobot.live.trader
+from gmobot.errors import NotSent
 from gmobot.live.account import Account
 from gmobot.live.books import Books
 from gmobot.live.commands import Commands
@@ -294,6 +296,30 @@ def test_a_clean_stop_that_leaves_an_entry(monkeypatch: pytest.MonkeyPatch, prod
     stops = [Happening(kind="watch", what="changed", at=at, until=at + 3.0) for at in range(20, 80, 4)]
     resting = msgspec.structs.replace(plan(*stops, product=product), entry={"method": "passive_limit", "rest_seconds": 5.0})
     assert re.search(r"a clean stop leaves its STOPs and no entry: .* [1-9]\d* may still be opened", found(resting))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+@pytest.mark.parametrize("how", ["dropped", "silent"])
+def test_an_outage_of_everything_and_refused_connections_break_nothing(product: str, how: str) -> None:
+    refused = Happening(kind="refused", where="*", at=15.0, until=60.0, amount=0.1)
+    outages = [Happening(kind="outage", what=how, at=at, until=at + 8.0) for at in (30.0, 50.0)]
+    stop = Happening(kind="stop", what="lots", at=70.0)
+    assert play(plan(refused, *outages, stop, product=product)).orders > 5
+
+
+def test_an_order_that_never_left_and_is_not_tried_again_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Sender._post
+
+    async def sulking(self: Sender, *args: Any) -> int:
+        try:
+            return await right(self, *args)
+        except NotSent:
+            await asyncio.sleep(10.0)
+            raise
+
+    monkeypatch.setattr(Sender, "_post", sulking)
+    refused = Happening(kind="refused", where="/v1/order", at=15.0, until=80.0, amount=0.3)
+    assert re.search(r"lie open: none 5\.\d s, write_refused 3\.\d s$", found(plan(refused)))
 
 
 def test_an_entry_larger_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:

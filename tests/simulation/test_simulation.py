@@ -43,6 +43,11 @@ def test_another_process_writes_the_same_log_byte_for_byte() -> None:
     assert other.stdout.split()[-1] == hashlib.sha256(simulation.play(short(11)).audit).hexdigest()
 
 
+def test_tokens_are_extended_and_lost_within_a_seed() -> None:
+    lost = Happening(kind="fault", what="token_invalidated", where="/v1/ws-auth", at=0.0, until=140.0, amount=1.0)
+    assert simulation.play(msgspec.structs.replace(short(11), happenings=(lost,))).struck == {"token_invalidated": 2}
+
+
 def test_another_seed_writes_another_log() -> None:
     first, other = (msgspec.structs.replace(short(11), seed=seed, happenings=(), seconds=30.0) for seed in (1, 3))
     logs = [simulation.play(plan).audit.replace(b"sim-3-", b"sim-1-") for plan in (first, other)]

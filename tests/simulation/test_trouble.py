@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
 from decimal import Decimal
 
 import pytest
+from tests.simulation.net import Net
 from tests.simulation.setting import INSTRUMENTS
 from tests.simulation.trouble import Trouble, Wire
 
@@ -14,6 +16,7 @@ from gmobot.emulator.faults import Fault
 from gmobot.emulator.market import SyntheticMarket
 from gmobot.emulator.protocol.api import ExchangeApi
 from gmobot.emulator.protocol.connection import ServerSocket
+from gmobot.errors import NotSent
 from gmobot.venue.transport import Reply
 
 GOOD, BAD = Reply(200, b'{"status":0,"data":{}}', {}), Reply(200, b'{"status":1,"messages":[]}', {})
@@ -78,7 +81,7 @@ def test_what_cannot_disturb_protection_gives_no_time(fault: Fault, where: str) 
         (Fault.REPLY_LOST_AFTER, "/v1/closeOrder", Trouble.OUTCOME_UNKNOWN),
         (Fault.SERVER_BUSY, "/v1/order", Trouble.OUTCOME_UNKNOWN),
         (Fault.RATE_LIMITED, "/v1/order", Trouble.WRITE_REFUSED),
-        (Fault.PERMISSION_REFUSED, "/v1/cancelOrder", Trouble.WRITE_REFUSED),
+        (Fault.PERMISSION_REFUSED, "/v1/cancelOrder", Trouble.KEPT_OUT),
         (Fault.SERVER_OVERLOADED, "/v1/orders", Trouble.QUESTION_FAILED),
         (Fault.EVENT_LOST, "executionEvents", Trouble.EVENT_MISSING),
         (Fault.EVENT_REORDERED, "orderEvents", Trouble.EVENT_MISSING),
@@ -155,5 +158,44 @@ def test_a_closed_exchange_takes_nothing_and_is_noticed_when_it_opens() -> None:
     bench.api.exchange.status = "OPEN"
     bench.wire.look()
     assert bench.wire.trouble() is Trouble.REOPENED
+    bench.at += 30.0
+    assert bench.wire.trouble() is Trouble.NONE
+
+
+@pytest.mark.parametrize(
+    ("path", "cause"),
+    [
+        ("/private/v1/order", Trouble.WRITE_REFUSED),
+        ("/private/v1/orders", Trouble.QUESTION_FAILED),
+        ("/private/v1/ws-auth", Trouble.NONE),
+        ("connect", Trouble.NONE),
+        ("/public/v1/klines", Trouble.NONE),
+    ],
+)
+def test_a_refused_connection_gives_the_time_of_a_refusal(path: str, cause: Trouble) -> None:
+    bench = Bench().started()
+    net = Net(bench.wire, bench.api.hub, random.Random(1))
+    net.pass_out(path)
+    net.refuse("*", 1.0)
+    with pytest.raises(NotSent):
+        net.pass_out(path)
+    assert bench.wire.trouble() is cause, "a stream that is up needs no token"
+    net.accept("*", 1.0)
+    net.pass_out(path)
+
+
+@pytest.mark.parametrize("silently", [True, False])
+def test_an_outage_takes_every_socket_and_is_over_when_the_stream_is_back(*, silently: bool) -> None:
+    bench = Bench().started()
+    net = Net(bench.wire, bench.api.hub, random.Random(1))
+    socket = ServerSocket(bench.api.hub, "local", bench.customer)
+    bench.api.hub._sockets[socket] = None
+    net.fail(silently=silently)
+    assert (socket.silent, socket.is_open) == (silently, silently)
+    assert bench.wire.trouble() is Trouble.OUTAGE
+    with pytest.raises(NotSent):
+        net.pass_out("/v1/status")
+    net.mend()
+    assert bench.wire.trouble() is Trouble.EVENT_MISSING
     bench.at += 30.0
     assert bench.wire.trouble() is Trouble.NONE

@@ -26,6 +26,8 @@ class Trouble(StrEnum):
 
     PROCESS_DEAD = "process_dead"
     EXCHANGE_CLOSED = "exchange_closed"
+    OUTAGE = "outage"
+    """The daemon's machine is cut off from everything."""
     NOT_SENDING = "not_sending"
     """Nobody has allowed the daemon to send orders: what lies open is not its to protect."""
     REOPENED = "reopened"
@@ -39,7 +41,9 @@ class Trouble(StrEnum):
     REPLY_AWAITED = "reply_awaited"
     """The exchange is slow to answer."""
     WRITE_REFUSED = "write_refused"
-    """A fault refused a write."""
+    """A fault refused a write, or the exchange cancels what it has accepted."""
+    KEPT_OUT = "kept_out"
+    """The key was refused for a write, which makes the daemon ask more seldom."""
     STREAM_DOWN = "stream_down"
     """Faults took the private stream away."""
     EVENT_MISSING = "event_missing"
@@ -53,6 +57,7 @@ class Trouble(StrEnum):
 BOUNDS: Mapping[Trouble, float] = {
     Trouble.PROCESS_DEAD: 10.0,  # it is started again after up to eight
     Trouble.EXCHANGE_CLOSED: 330.0,  # three maintenances on end
+    Trouble.OUTAGE: 65.0,  # three on end
     Trouble.NOT_SENDING: 130.0,  # two stretches on end
     Trouble.REOPENED: 10.0,
     Trouble.STARTING: 30.0,
@@ -60,13 +65,14 @@ BOUNDS: Mapping[Trouble, float] = {
     Trouble.OUTCOME_UNKNOWN: 45.0,  # several in a row, each looked for past both delays
     Trouble.REPLY_AWAITED: 30.0,
     Trouble.WRITE_REFUSED: 15.0,  # several in a row, each tried again after a second, after two where too many were sent
+    Trouble.KEPT_OUT: 30.0,  # several in a row, up to five seconds apart
     Trouble.STREAM_DOWN: 45.0,
     Trouble.EVENT_MISSING: 30.0,  # until the next comparison
     Trouble.QUESTION_FAILED: 5.0,
     Trouble.NONE: 5.0,
 }
 """Longest that a stretch without protection may have lasted for each cause, in seconds."""
-APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED, Trouble.NOT_SENDING})
+APART = frozenset({Trouble.PROCESS_DEAD, Trouble.EXCHANGE_CLOSED, Trouble.OUTAGE, Trouble.NOT_SENDING})
 """Nobody can do anything meanwhile: what was before begins anew afterwards."""
 
 _SLOW_SECONDS = 0.5
@@ -80,6 +86,7 @@ _LASTS: Mapping[Trouble, float] = {
     Trouble.STARTING: 30.0,
     Trouble.OUTCOME_UNKNOWN: 8.0,  # both delays, and the questions
     Trouble.WRITE_REFUSED: 3.0,
+    Trouble.KEPT_OUT: 6.0,
     Trouble.STREAM_DOWN: 10.0,
     Trouble.EVENT_MISSING: 5.0,
     Trouble.QUESTION_FAILED: 3.0,
@@ -98,7 +105,8 @@ _NO_REPLY = (
     Fault.SERVER_BUSY,
     Fault.SERVER_OVERLOADED,
 )
-_REFUSED = (Fault.RATE_LIMITED, Fault.CLOCK_SKEW, Fault.PERMISSION_REFUSED)
+_TOO_MANY_OR_LATE = (Fault.RATE_LIMITED, Fault.CLOCK_SKEW)
+_REFUSED = (*_TOO_MANY_OR_LATE, Fault.PERMISSION_REFUSED)
 _SOCKET = (Fault.SOCKET_SILENT, Fault.SOCKET_DROPPED)
 _WRITE, _QUESTION, _TOKEN, _CONNECT, _PRIVATE = "write", "question", "token", "connect", "private"
 _POSITIONS = "positionEvents"
@@ -109,7 +117,8 @@ _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
     (fault, place): (cause, _LASTS[cause] if seconds is None else seconds)
     for faults, place, cause, seconds in (
         (_NO_REPLY, _WRITE, Trouble.OUTCOME_UNKNOWN, None),
-        (_REFUSED, _WRITE, Trouble.WRITE_REFUSED, None),
+        ((*_TOO_MANY_OR_LATE, Fault.ACCEPTED_THEN_CANCELLED), _WRITE, Trouble.WRITE_REFUSED, None),
+        ((Fault.PERMISSION_REFUSED,), _WRITE, Trouble.KEPT_OUT, None),
         (_NO_REPLY + _REFUSED, _QUESTION, Trouble.QUESTION_FAILED, None),
         ((*_NO_REPLY, *_REFUSED, Fault.TOKEN_INVALIDATED), _TOKEN, Trouble.STREAM_DOWN, None),
         ((Fault.HANDSHAKE_REFUSED, Fault.TOKEN_INVALIDATED), _CONNECT, Trouble.STREAM_DOWN, None),
@@ -145,6 +154,7 @@ class Wire:
 
     Attributes:
         awaited: Requests about orders that have no reply yet, by a number of their own: since when, and their path.
+        cut: Whether nothing passes at all.
     """
 
     def __init__(self, api: ExchangeApi, account: Account, now: Callable[[], float]) -> None:
@@ -158,6 +168,7 @@ class Wire:
         self._heard = False
         self._numbers = 0
         self.awaited: dict[int, tuple[float, str]] = {}
+        self.cut = False
         self._strikes, api.faults.strikes = api.faults.strikes, self._on_chance  # type: ignore[method-assign]
 
     def began(self, *, unresolved: bool) -> None:
@@ -192,6 +203,17 @@ class Wire:
             if path == _FIRST_QUESTION:
                 self._started()
 
+    def refused(self, path: str) -> None:
+        """A connection was refused: whoever asked knows that nothing was sent, and may ask again as soon as after a stamp out of time."""
+        path = path.removeprefix("/private")
+        self._struck(Fault.HANDSHAKE_REFUSED if path == _CONNECT else Fault.CLOCK_SKEW, path)
+
+    def back(self) -> None:
+        """Everything passes again; no socket that was open is alive, and what they did not tell is to be asked for."""
+        self.cut = False
+        self._last(Trouble.STREAM_DOWN, _SILENT_SECONDS)
+        self._last(Trouble.EVENT_MISSING, _AFTER_STREAM_SECONDS)
+
     def look(self) -> None:
         """Look how the exchange stands; called at every step."""
         if (status := self._api.exchange.status) != self._status:
@@ -204,6 +226,8 @@ class Wire:
         """Return what may keep a living daemon from protecting its position now."""
         if self._status != "OPEN":
             return Trouble.EXCHANGE_CLOSED
+        if self.cut:
+            return Trouble.OUTAGE
         if self._is(Trouble.REOPENED):
             return Trouble.REOPENED
         down = self._stream_is_down()
@@ -218,7 +242,7 @@ class Wire:
             return Trouble.REPLY_AWAITED
         if down:
             return Trouble.STREAM_DOWN
-        others = (Trouble.WRITE_REFUSED, Trouble.EVENT_MISSING, Trouble.QUESTION_FAILED)
+        others = (Trouble.WRITE_REFUSED, Trouble.KEPT_OUT, Trouble.EVENT_MISSING, Trouble.QUESTION_FAILED)
         return next((cause for cause in others if self._is(cause)), Trouble.NONE)
 
     def _on_chance(self, fault: Fault, where: str) -> bool:

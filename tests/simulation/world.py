@@ -18,6 +18,7 @@ from tests.simulation.folder import Folder
 from tests.simulation.hands import Hands
 from tests.simulation.invariants import audit_chain_verifies
 from tests.simulation.loop import VirtualClock, VirtualLoop
+from tests.simulation.net import Net
 from tests.simulation.ours import OurAccount, Ours, Violation
 from tests.simulation.plan import QUIET_SECONDS, Plan
 from tests.simulation.process import DaemonClock, DecisionWorker, Disk, Mortal, MortalTransport, MortalWorker, Process, leave_as_killed
@@ -50,6 +51,8 @@ AUDIT_SECONDS = 5.0
 """The exchange audits itself so often: it adds up everything that ever happened."""
 MERGED_SECONDS = 3.0
 """What was kept beside the database while it could not be written is in it again this long after."""
+TOKEN_SECONDS = 120.0
+"""Tokens live no hour here, so that they are extended, and are lost, within a seed."""
 LATE_FILL_NS = 1_000_000_000
 """What fills within the daemon's last second may come too late for it."""
 
@@ -91,11 +94,12 @@ class World:
             VirtualClock(loop),
             {symbol: (instrument, SyntheticMarket(instrument, seed=plan.seed, shape=shape)) for symbol, instrument in traded.items()},
             {KEY: self.account},
-            assumptions=msgspec.convert({"private_per_second": 50, "stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
+            assumptions=msgspec.convert({"stream_levels": 12, **plan.assumptions}, Assumptions, strict=False),
         )
         self.began_ns = self.exchange.clock.now_ns()
-        self.api = ExchangeApi(self.exchange, seed=plan.seed)
+        self.api = ExchangeApi(self.exchange, seed=plan.seed, token_seconds=TOKEN_SECONDS)
         self.wire = Wire(self.api, self.account, loop.time)
+        self.net = Net(self.wire, self.api.hub, random.Random(f"net:{plan.seed}"))
         self.our_account = OurAccount(self.exchange, self.account, plan.symbols)
         self.hands = Hands(self.exchange, self.account, self.our_account, random.Random(f"hands:{plan.seed}"))
         self.evidence = Evidence(self.var / "state" / "gmobot.db", close_on_abort=self.config.risk.close_on_abort)
@@ -300,6 +304,7 @@ class World:
         """Everything is well again: what follows must come to rest by itself."""
         self.api.faults.disarm()
         self.api.maintenance.cancel()
+        self.net.mend()
         self.disk.full = False
         self.disk.unlock()
         if self.process is not None:
@@ -348,7 +353,7 @@ class World:
         worker, decider, transport, clock = (
             MortalWorker(life, self._written, seconds=self.plan.write_seconds),
             DecisionWorker(life),
-            MortalTransport(self.api, life, self.wire, self.watch.leaves),
+            MortalTransport(self.api, life, self.wire, self.net, self.watch.leaves),
             self.clock,
         )
         audit = AuditLog(self.config.paths.logs, max_bytes=self.config.audit.max_bytes, retention=7)
@@ -359,12 +364,21 @@ class World:
             transport,
             clock,
             credentials=self.credentials,
-            limiter=RateLimiter(clock, private_per_second=40.0),
+            limiter=RateLimiter(clock),
             timeouts=Timeouts(connect=2.0, reply=2.5),
         )
         draw, pacer, backoff = random.Random(f"{self.plan.seed}:{self.lives}"), CommandPacer(clock), Backoff(0.2, 2.0)
         public = PublicStream(transport, clock, pacer, symbols=list(self.plan.symbols), seed=draw, backoff=backoff, silence_seconds=15.0)
-        private = PrivateStream(transport, rest, clock, pacer, seed=draw, backoff=backoff, channels=private_channels(self.config))
+        private = PrivateStream(
+            transport,
+            rest,
+            clock,
+            pacer,
+            seed=draw,
+            backoff=backoff,
+            channels=private_channels(self.config),
+            token_seconds=TOKEN_SECONDS,
+        )
         daemon = Daemon(
             self.config,
             Links(rest, public, rest, private),

@@ -47,6 +47,8 @@ class Fault(StrEnum):
     """The account's tokens are gone when one is extended or, at ``connect``, when one is used."""
     HIDDEN = "hidden"
     """An accepted order and its fills stay invisible to queries for a while."""
+    ACCEPTED_THEN_CANCELLED = "accepted_then_cancelled"
+    """An order that was accepted and waits is cancelled by the exchange within ``seconds``: the balance or margin is short."""
     EVENT_DUPLICATED = "event_duplicated"
     """A frame comes a second time."""
     EVENT_REORDERED = "event_reordered"

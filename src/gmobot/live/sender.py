@@ -249,7 +249,7 @@ class Sender:
     def _after(error: Refused) -> After:
         if error.category is Category.MAINTENANCE:
             return After.CLOSED
-        if error.category is Category.AUTH:
+        if error.category is Category.AUTH and not error.retryable:
             return After.KEPT_OUT
         return _AFTER.get(error.code or "", After.WAIT)
 

@@ -43,8 +43,8 @@ _MARKET_PATIENCE_NS = NS_PER_SECOND
 _LIMIT_EXIT_PATIENCE_NS = 5 * NS_PER_SECOND
 _COMPARE_PATIENCE_NS = 10 * NS_PER_SECOND
 _RETRY_NS = NS_PER_SECOND
-_LONGEST_RETRY_NS = 30 * NS_PER_SECOND
-"""Where asking again makes it worse; what must be closed or protected does not wait longer than that."""
+_LONGEST_RETRY_NS = 5 * NS_PER_SECOND
+"""Where asking again makes it worse; what must be closed or protected lies open meanwhile, and does not wait longer than that."""
 _CLOSED_RETRY_NS = 2 * NS_PER_SECOND
 _HOLD_OFF_NS = dict.fromkeys((After.WAIT, After.GONE, After.RESERVED, After.OTHER_RULES), _RETRY_NS) | {After.CLOSED: _CLOSED_RETRY_NS}
 _PRICES_SECONDS = 1.0

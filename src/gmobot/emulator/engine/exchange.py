@@ -22,7 +22,7 @@ from gmobot.emulator.engine.forced import Forced
 from gmobot.emulator.engine.ledger import Ledger
 from gmobot.emulator.engine.listing import SymbolMarket
 from gmobot.emulator.engine.margin import default_losscut
-from gmobot.emulator.engine.matching import Matcher
+from gmobot.emulator.engine.matching import Matcher, short_of
 from gmobot.emulator.engine.records import Account, Execution, Order, Position, Settle
 from gmobot.emulator.engine.rollover import Rollover
 from gmobot.emulator.engine.tiers import allowance
@@ -201,6 +201,11 @@ class Exchange:
             return
         order.status = "CANCELLING"
         asyncio.get_running_loop().call_later(self.assumptions.cancel_seconds, self._finish_cancel, order)
+
+    def cancel_short(self, order: Order) -> None:
+        """Cancel an order as the exchange does whose customer cannot pay for it, unless it has ended."""
+        if order.active:
+            self.symbols[order.symbol].matcher.cancel(order, short_of(order))
 
     def feed_print(self, row: Print) -> None:
         """Take a trade of a real tape (paper trading).

@@ -235,7 +235,7 @@ class Matcher:
             lots = self._fill(fill.maker, fill.price, payable, now_ns, maker=True, match_id=match_id)
             self._fill(order, fill.price, lots, now_ns, maker=False, match_id=match_id)
             if payable < fill.lots and order.active:
-                self._end(order, "CANCELED", _short_of(order), "COR")
+                self._end(order, "CANCELED", short_of(order), "COR")
         if lots:
             self._on_trade(Trade(now_ns, order.side, fill.price, lots))
         return lots
@@ -249,7 +249,7 @@ class Matcher:
             lots_told = sum(part for _, part in parts) or paid
             self._execute(order, parts, ticks, lots_told, now_ns, maker=maker, match_id=match_id)
         if paid < lots:
-            self._end(order, "CANCELED", _short_of(order), "COR")
+            self._end(order, "CANCELED", short_of(order), "COR")
         return paid
 
     def _told(self, order: Order, parts: Parts) -> list[Parts]:
@@ -312,7 +312,8 @@ class Matcher:
             self._on_position(settle.position, "UPR")
 
 
-def _short_of(order: Order) -> str:
+def short_of(order: Order) -> str:
+    """Return what an order's end is called when its account cannot pay for it."""
     return "INSUFFICIENT_MARGIN" if order.leverage else "INSUFFICIENT_BALANCE"
 
 

@@ -29,6 +29,7 @@ from gmobot.emulator.protocol.parameters import body_values
 from gmobot.emulator.protocol.private import PrivateApi
 from gmobot.emulator.protocol.public import NotFound, PublicApi
 from gmobot.emulator.protocol.sockets import Hub
+from gmobot.emulator.protocol.tokens import SECONDS as TOKEN_SECONDS
 from gmobot.emulator.protocol.tokens import Tokens
 from gmobot.errors import ConfigError
 from gmobot.venue.transport import HandshakeRefused, Reply, ReplyLost, Request
@@ -61,11 +62,17 @@ class ExchangeApi:
     """
 
     def __init__(
-        self, exchange: Exchange, *, faults: Faults | None = None, keys: Mapping[str, KeyRules] | None = None, seed: int = 0
+        self,
+        exchange: Exchange,
+        *,
+        faults: Faults | None = None,
+        keys: Mapping[str, KeyRules] | None = None,
+        seed: int = 0,
+        token_seconds: float = TOKEN_SECONDS,
     ) -> None:
         self.exchange = exchange
         self.faults = faults or Faults(seed)
-        self.tokens = Tokens(exchange.clock, seed=seed)
+        self.tokens = Tokens(exchange.clock, seed=seed, seconds=token_seconds)
         self.authenticator = Authenticator(exchange, keys or {}, self.faults)
         self.hub = Hub(exchange, self.faults, self.authenticator.allows, self.tokens)
         self.maintenance = Schedule(self.set_status)

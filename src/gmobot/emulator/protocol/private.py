@@ -5,6 +5,7 @@ Source: reference/gmo-coin-api.md §5.
 
 from __future__ import annotations
 
+import asyncio
 from decimal import Decimal
 from typing import Any
 
@@ -146,6 +147,9 @@ class PrivateApi:
     def _taken(self, order: Order, path: str) -> str:
         if self._faults.strikes(Fault.HIDDEN, path):
             order.visible_ns += int(self._faults.seconds(Fault.HIDDEN, 0.2, 2.5) * NS_PER_SECOND)
+        if order.active and self._faults.strikes(Fault.ACCEPTED_THEN_CANCELLED, path):
+            seconds = self._faults.seconds(Fault.ACCEPTED_THEN_CANCELLED, 0.0, 2.0)
+            asyncio.get_running_loop().call_later(seconds, self._exchange.cancel_short, order)
         return str(order.order_id)
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Tokens of the private stream: sixty minutes each, five an account, the oldest goes first.
+"""Tokens of the private stream: sixty minutes each if not told otherwise, five an account, the oldest goes first.
 
 Source: reference/gmo-coin-api.md §8.1.
 """
@@ -11,15 +11,17 @@ from gmobot.clock import NS_PER_SECOND, Clock
 from gmobot.emulator.engine.exchange import Refusal
 from gmobot.emulator.engine.records import Account
 
-_LIFETIME_NS = 3_600 * NS_PER_SECOND
+SECONDS = 3_600.0
+"""How long a token lives."""
 _MOST = 5
 
 
 class Tokens:
     """Who may open which private stream."""
 
-    def __init__(self, clock: Clock, *, seed: int) -> None:
+    def __init__(self, clock: Clock, *, seed: int, seconds: float = SECONDS) -> None:
         self._clock = clock
+        self._life_ns = int(seconds * NS_PER_SECOND)
         self._random = random.Random(f"tokens:{seed}")  # seeded: a run can be repeated
         self._valid: dict[str, tuple[Account, int]] = {}
 
@@ -29,17 +31,17 @@ class Tokens:
         for _, token in mine[: max(0, len(mine) - _MOST + 1)]:
             del self._valid[token]
         token = f"{self._random.getrandbits(120):030x}"
-        self._valid[token] = (account, self._clock.now_ns() + _LIFETIME_NS)
+        self._valid[token] = (account, self._clock.now_ns() + self._life_ns)
         return token
 
     def extend(self, account: Account, token: str) -> None:
-        """Give a token another sixty minutes.
+        """Let a token live from now on as long as a new one.
 
         Raises:
             Refusal: It is unknown or expired.
         """
         self._check(account, token)
-        self._valid[token] = (account, self._clock.now_ns() + _LIFETIME_NS)
+        self._valid[token] = (account, self._clock.now_ns() + self._life_ns)
 
     def revoke(self, account: Account, token: str) -> None:
         """Take a token back.

@@ -38,10 +38,12 @@ DEADLINES: Final = {"ticker": 300.0}
 _ONE_OF: Final = {"orderbooks": "book"}
 _PING_DEADLINE_SECONDS: Final = 70.0
 _REFUSAL_GRACE_SECONDS: Final = 1.0
-_EXTEND_SECONDS: Final = 1_500.0
-_EXTEND_AGAIN_SECONDS: Final = 60.0
-_TOKEN_SECONDS: Final = 3_300.0
-"""A token lives sixty minutes; five are kept for connecting again in peace."""
+TOKEN_SECONDS: Final = 3_600.0
+"""A token lives sixty minutes."""
+_EXTENDED_AFTER: Final = 5 / 12
+_EXTENDED_AGAIN_AFTER: Final = 1 / 60
+_GIVEN_UP_AFTER: Final = 11 / 12
+"""Shares of a token's life: five minutes of an hour are kept for connecting again in peace."""
 
 
 class PublicStream(Stream):
@@ -153,6 +155,7 @@ class PrivateStream(Stream):
         backoff: Backoff = Backoff(),  # noqa: B008  # immutable
         channels: Sequence[str] = ORDER_CHANNELS,
         periodic_summaries: bool = False,
+        token_seconds: float = TOKEN_SECONDS,
     ) -> None:
         """Make a stream; :meth:`run` connects it.
 
@@ -165,11 +168,13 @@ class PrivateStream(Stream):
             backoff: Waits between connections.
             channels: Of :data:`ORDER_CHANNELS` and, for leverage, :data:`POSITION_CHANNELS`.
             periodic_summaries: Whether totals of positions come every five seconds besides on every change.
+            token_seconds: How long a token lives at this exchange.
         """
         super().__init__(transport, clock, pacer, seed=seed, backoff=backoff)
         self._rest = rest
         self._token: Secret | None = None
         self._renewal = asyncio.Event()
+        self._token_seconds = token_seconds
         option = "PERIODIC" if periodic_summaries else None
         self._subscriptions = [Subscription(channel, None, option if channel == "positionSummaryEvents" else None) for channel in channels]
 
@@ -212,7 +217,8 @@ class PrivateStream(Stream):
 
     async def _keep(self) -> None:
         """Extend the token in time; let a failure pass as long as it still lives."""
-        extended_at, wait = self._clock.monotonic(), _EXTEND_SECONDS
+        life = self._token_seconds
+        extended_at, wait = self._clock.monotonic(), life * _EXTENDED_AFTER
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(wait):
@@ -224,11 +230,11 @@ class PrivateStream(Stream):
                 await self._rest.extend_token(self._token)
             except (Refused, NotSent, OutcomeUnknown) as error:
                 is_dead = isinstance(error, Refused) and not error.retryable
-                if is_dead or self._clock.monotonic() - extended_at + _EXTEND_AGAIN_SECONDS > _TOKEN_SECONDS:
+                if is_dead or self._clock.monotonic() - extended_at + life * _EXTENDED_AGAIN_AFTER > life * _GIVEN_UP_AFTER:
                     raise Dropped(f"token: {error}") from None
-                wait = _EXTEND_AGAIN_SECONDS
+                wait = life * _EXTENDED_AGAIN_AFTER
             else:
-                extended_at, wait = self._clock.monotonic(), _EXTEND_SECONDS
+                extended_at, wait = self._clock.monotonic(), life * _EXTENDED_AFTER
 
     def _decode(self, channel: str, text: str | bytes) -> StreamEvent:
         if channel == "executionEvents":
