@@ -209,7 +209,9 @@ async def test_what_follows_from_a_refusal(tmp_path: Path, code: str | None, aft
 
 
 @pytest.mark.parametrize(("retryable", "after"), [(False, After.KEPT_OUT), (True, After.WAIT)])
-async def test_a_key_that_is_refused_keeps_us_out_and_a_stamp_out_of_time_does_not(tmp_path: Path, after: After, *, retryable: bool) -> None:
+async def test_a_key_that_is_refused_keeps_us_out_and_a_stamp_out_of_time_does_not(
+    tmp_path: Path, after: After, *, retryable: bool
+) -> None:
     bench = await desk(tmp_path)
     bench.trouble = Refused("no", category=Category.AUTH, code="ERR-5009" if retryable else "ERR-5012", retryable=retryable)
     assert await bench.sender.place(SELL, 1) is after
