@@ -148,6 +148,7 @@ class Acts:
             if any(getattr(ours.refresh(), lots) for ours in self._world.our_account.by_symbol.values()):
                 return
             await asyncio.sleep(LOOK_SECONDS)
+            await self._world.bury()
 
     async def _refused(self, what: Happening) -> None:
         self._world.net.refuse(what.where, what.amount)
