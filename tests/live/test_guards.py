@@ -205,6 +205,30 @@ async def test_a_trade_that_ended_before_anybody_looked_is_judged(bench: Bench) 
     await bench.close()
 
 
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_of_several_trades_that_end_between_two_looks_the_worst_is_judged(bench: Bench, *, restarts: bool) -> None:
+    guarded = Guarded(bench, max_trade_loss="100000")
+    await guarded.open()
+    bench.market.last = PRICE
+    for number, (side, price) in enumerate([(Side.SELL, 8_000_000), (Side.BUY, 8_000_000), (Side.SELL, 8_100_000)], 901):
+        await bench.acknowledged(order_id=number, lots=LOTS, side=side, purpose=Purpose.EXIT if side is Side.SELL else Purpose.ENTRY)
+        await bench.books.book(fill(number + 9_000, number, LOTS, side=side, price=price, fee=0))
+    if restarts:
+        await bench.reopen()
+        bench.market.last = PRICE
+        guarded.put_up()
+    await guarded.assess()
+    assert guarded.guards.halt_reason == "max_trade_loss_exceeded"
+    assert not bench.books.ledger("BTC").trades, "nothing is kept of what was judged"
+    await guarded.guards.release([Latch.HALT, Latch.CLOSE], source="test")
+    for number, (side, price) in enumerate([(Side.BUY, 8_000_000), (Side.SELL, 8_100_000)], 911):
+        await bench.acknowledged(order_id=number, lots=LOTS, side=side, purpose=Purpose.EXIT if side is Side.SELL else Purpose.ENTRY)
+        await bench.books.book(fill(number + 9_000, number, LOTS, side=side, price=price, fee=0))
+    await guarded.assess()
+    assert not guarded.guards.halted, "what was judged is not judged again"
+    await bench.close()
+
+
 async def test_who_dies_before_the_halt_is_written_judges_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     guarded = Guarded(bench, max_trade_loss="100000")
     guards = await guarded.open()

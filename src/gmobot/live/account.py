@@ -254,6 +254,15 @@ class Account:
         shown = self.shown(symbol, halted=halted)
         return np.array([tuple(getattr(shown, name) for name in _NAMES)], ACCOUNT)
 
+    def worst_trade_uyen(self, symbol: str, *, since: int) -> int | None:
+        """Return the least that a trade brought of those that closed after the first so many, ``None`` when none has."""
+        return min((pnl for number, pnl in self._books.ledger(symbol).trades.items() if number > since), default=None)
+
+    def forget_trades(self, judged: Mapping[str, int]) -> None:
+        """Forget what the trades brought that were judged, so many of each symbol."""
+        for symbol, number in judged.items():
+            self._books.ledger(symbol).forget_trades(number)
+
     def shown(self, symbol: str, *, halted: bool) -> Any:  # noqa: ANN401  # the fields of an ACCOUNT record
         """Return the same in plain numbers, for the core's functions that run plain."""
         ledger = self._books.ledger(symbol)

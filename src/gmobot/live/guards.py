@@ -192,15 +192,19 @@ class Guards:
             if not price:
                 continue
             shown = account.shown(symbol, halted=self.halted)
-            news = shown.closed_trades > self._judged[symbol]
+            worst = account.worst_trade_uyen(symbol, since=self._judged[symbol])
             judged[symbol] = shown.closed_trades
-            found, reasons = _assess(shown, desk.limits, price, news)
+            if worst is not None:
+                # Several may have closed since the last look: the last is not the worst of them.
+                shown.last_trade_pnl_uyen = worst
+            found, reasons = _assess(shown, desk.limits, price, worst is not None)
             status, bits = max(status, found), bits | reasons
         await self._take(status, bits)
         if judged != self._judged:
             # Only now: a loss that was judged and not halted for would be forgotten over a restart.
             self._judged = judged
             await self._store.save_account({JUDGED + symbol: number for symbol, number in judged.items()})
+            account.forget_trades({symbol: judged[symbol] for symbol in desks})
         await self._tell_circuit()
 
     async def _tell_circuit(self) -> None:

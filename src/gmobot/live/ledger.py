@@ -4,6 +4,8 @@ Beside it stands what the symbol did to the yen at the exchange, as the exchange
 the same. On leverage no yen moves for the notional: a close brings its reported gain or loss, every fill costs
 its fee, and a night its leverage fee.
 
+What each of the latest trades brought is kept until somebody has judged it: several may end between two looks.
+
 Whole lots are booked. What an order filled beyond them, when the exchange's grid became finer than ours, stands beside
 until that order's next fill.
 """
@@ -27,6 +29,7 @@ _sell = uncompiled(apply_sell)
 _leverage_fee = uncompiled(apply_leverage_fee)
 _show = uncompiled(show)
 _REPORTED = "reported_uyen"
+_TRADE = "trade:"
 _REST = "rest:"
 _REST_DIGITS = 18
 """Of a coin: no amount that gets past the wire is finer."""
@@ -55,6 +58,7 @@ class SymbolLedger:
         cash_uyen: What all fills and fees did to our yen, every notional paid for in full.
         on_leverage: Whether the symbol is a leverage product.
         rests: What orders filled beyond whole lots, by their ids.
+        trades: What closed trades brought after fees, by their numbers, until they are forgotten.
     """
 
     def __init__(self, instrument: Instrument) -> None:
@@ -64,6 +68,7 @@ class SymbolLedger:
         self.on_leverage = instrument.product is Product.LEVERAGE
         self.position = self.cost_uyen = self.cash_uyen = 0
         self.rests: dict[int, Rest] = {}
+        self.trades: dict[int, int] = {}
 
     @classmethod
     def restore(cls, instrument: Instrument, saved: Mapping[str, int] | None) -> SymbolLedger:
@@ -75,6 +80,8 @@ class SymbolLedger:
             if name.startswith(_REST):
                 order_id, position_id = map(int, name.removeprefix(_REST).split(":"))
                 ledger.keep(Rest(order_id, Decimal(value).scaleb(-_REST_DIGITS), position_id or None))
+            elif name.startswith(_TRADE):
+                ledger.trades[int(name.removeprefix(_TRADE))] = value
             else:
                 setattr(ledger._record, name, value)
         ledger._read()
@@ -116,13 +123,19 @@ class SymbolLedger:
         """
         if not self.fits(side, lots, closes=closes):
             raise FatalError(f"{self._instrument.symbol}: a fill of {lots} lots, {side.value}, does not fit {self.position} that are ours")
-        before = self.realized_uyen
+        before, closed = self.realized_uyen, self.closed_trades
         change = _buy if side is Side.BUY else _sell
-        change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
+        pnl = change(self._record, self._instrument.unit_uyen, ticks, lots, fee_uyen)
         self._read()
+        if self.closed_trades > closed:
+            self.trades[self.closed_trades] = pnl
         brought = self.realized_uyen - before if realized_uyen is None else realized_uyen
         self._reported_uyen += brought - fee_uyen
         return brought
+
+    def forget_trades(self, judged: int) -> None:
+        """Forget what the trades up to a number brought."""
+        self.trades = {number: pnl for number, pnl in self.trades.items() if number > judged}
 
     def apply_leverage_fee(self, fee_uyen: int) -> None:
         """Book what holding a position over the day's turn cost."""
@@ -137,7 +150,8 @@ class SymbolLedger:
     def to_dict(self) -> dict[str, int]:
         """Return all numbers, for the database."""
         rests = {f"{_REST}{key}:{rest.position_id or 0}": int(rest.coins.scaleb(_REST_DIGITS)) for key, rest in self.rests.items()}
-        return {name: getattr(self._record, name) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen} | rests
+        trades = {f"{_TRADE}{number}": pnl for number, pnl in self.trades.items()}
+        return {name: getattr(self._record, name) for name in LEDGER.names or ()} | {_REPORTED: self._reported_uyen} | rests | trades
 
     @property
     def yen_uyen(self) -> int:
