@@ -221,6 +221,8 @@ class Wire:
             if status == "OPEN":
                 self._last(Trouble.REOPENED)
                 self._last(Trouble.STREAM_DOWN)
+                # Until the private stream is back, what becomes of a STOP that is taken away has to be asked for.
+                self._last(Trouble.EVENT_MISSING, _LASTS[Trouble.REOPENED] + _AFTER_STREAM_SECONDS)
 
     def trouble(self) -> Trouble:
         """Return what may keep a living daemon from protecting its position now."""
