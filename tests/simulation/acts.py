@@ -8,6 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import msgspec
+from tests.simulation.evidence import Prices
 from tests.simulation.plan import QUERIES, Happening
 
 from gmobot.emulator.faults import Armed
@@ -110,6 +111,8 @@ class Acts:
     async def _manual(self, what: Happening) -> None:
         symbol = what.where if what.where in self._world.plan.symbols else self._world.plan.symbol
         self._world.hands.act(what.what, symbol, int(what.amount))
+        if what.what == "move_ours":
+            self._world.wire.moved_by_hand()
 
     async def _cash(self, what: Happening) -> None:
         self._world.hands.move_cash(int(what.amount))
@@ -178,7 +181,8 @@ class Acts:
             if name == "resume":
                 self._world.acknowledged = self._world.config.hash()
                 watch.resumed(self._world)
-                await commands.resume("simulation", acknowledge=True)
+                if await commands.resume("simulation", acknowledge=True) is None:
+                    watch.accepted()
             elif await getattr(commands, name)("simulation") is None:
                 watch.commanded(name)
         except StoreError:
@@ -191,4 +195,6 @@ class Acts:
         for desk in process.daemon.desks.values() if process is not None and not process.life.dead else ():
             desire = desk.trader._desire
             if desire is not None and desire.stop:
-                desk.trader.desire(msgspec.structs.replace(desire, stop=desire.stop + int(what.amount)))
+                moved = msgspec.structs.replace(desire, stop=desire.stop + int(what.amount))
+                self._world.watch.moved(desk.config.symbol, Prices(*(getattr(moved, name) for name in Prices._fields)))
+                desk.trader.desire(moved)

@@ -35,6 +35,15 @@ class Booked(NamedTuple):
     realized_uyen: int
 
 
+class Prices(NamedTuple):
+    """What the last decision of a symbol wants held, and at which prices it is to end, in ticks, 0 for none."""
+
+    decision_id: int
+    target: int
+    stop: int
+    take_profit: int
+
+
 class Evidence:
     """Reads what is on the disk, and knows what an operator was promised. Nothing here asks the daemon.
 
@@ -116,6 +125,11 @@ class Evidence:
         rows = self._all("SELECT json_extract(desired, '$.target') FROM engines WHERE symbol = ?", symbol)
         return int(rows[0][0]) if rows else None
 
+    def prices(self, symbol: str) -> Prices | None:
+        """Return what the last decision wants, ``None`` before the first."""
+        rows = self._all("SELECT desired FROM engines WHERE symbol = ?", symbol)
+        return Prices(*(json.loads(rows[0][0])[name] for name in Prices._fields)) if rows else None
+
     def asked(self, symbol: str, decision_id: int, sign: int) -> bool:
         """Return whether the bar of a symbol's decision was journaled lately, with a desire in a direction."""
         query = (
@@ -123,6 +137,10 @@ class Evidence:
             "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = ?"
         )
         return bool(self._all(query, symbol, decision_id, sign))
+
+    def account(self) -> dict[str, int]:
+        """Return the account-wide numbers, by name."""
+        return dict(self._all("SELECT key, value FROM account"))
 
     def capital_uyen(self) -> int:
         """Return the yen that no trade of ours brought, as far as it is booked, 0 before the first look at them."""

@@ -5,6 +5,7 @@ When each is looked at is told in ``watch.py``.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Container, Mapping, Sequence
 from decimal import Decimal
 from pathlib import Path
@@ -25,6 +26,10 @@ ALIVE_SECONDS = 60.0
 
 LOSS_ROUNDING_JPY = Decimal(2)
 """What rounding may make of one trade's loss."""
+LOSS_SLACK_UYEN = 50 * UYEN_PER_YEN
+"""What other prices than the last make of it: the daemon may value by the book."""
+JUDGED_SECONDS = 120.0
+"""A trade is judged so long after it at the latest: one that ends as the daemon dies, by the next."""
 MOVED = Decimal("0.01")
 """Share by which prices may have moved since the daemon compared an entry with what the account may come to.
 
@@ -42,6 +47,10 @@ class State(Protocol):
 
     def recording(self) -> bool:
         """Return whether what the daemon decides is in its file at once."""
+        ...
+
+    def hears(self, symbol: str) -> bool:
+        """Return whether the tape of a symbol reaches the daemon."""
         ...
 
 
@@ -157,8 +166,10 @@ def every_execution_booked_once(booked: Mapping[int, Booked], executions: Mappin
         if execution is None:
             raise Violation(f"every execution booked exactly once: {number} never happened")
         order = execution.order
-        there = (order.order_id, order.symbol, order.side, execution.lots, execution.ticks, execution.fee_uyen)
-        if fill[:6] != there:
+        there = Booked(
+            order.order_id, order.symbol, order.side, execution.lots, execution.ticks, execution.fee_uyen, execution.loss_gain_uyen
+        )
+        if fill != there:
             raise Violation(f"every execution booked exactly once: {number} is booked as {fill}, it was {there}")
 
 
@@ -239,29 +250,51 @@ class Exits(Patience):
         self.bear(now, state, f"every exit happens: {over} of {abs(held)} lots are to go" if over > 0 else "")
 
 
+class StopPrices(Patience):
+    """A STOP rests where the decision wants it, not only somewhere."""
+
+    def look(self, now: float, resting: Collection[int], wanted: int, state: State) -> None:
+        """Look at the prices at which STOPs rest, all of them in ticks."""
+        wrong = [price for price in resting if price != wanted]
+        self.bear(now, state, f"every STOP is where it is wanted: {wrong} instead of {wanted}" if wrong else "")
+
+
 class TradeLosses(Patience):
     """A trade that lost more than it may is followed by a halt, as the exchange's executions tell of it.
 
-    The open position's loss, drawdown and the day's loss are the daemon's to value; this one is plain sums.
+    The open position's loss is the daemon's to value. No halt is due for it, but one that names it needs one that was there.
     """
 
     def __init__(self, instrument: Instrument, limit_jpy: Decimal) -> None:
         super().__init__()
         self._instrument = instrument
+        self._worst: deque[tuple[float, int]] = deque()
         self._limit = to_uyen(limit_jpy + LOSS_ROUNDING_JPY) if limit_jpy else 0
-        self._seen = self._lots = self._cash = 0
+        self._seen = self._lots = self._cash = self._ticks = 0
         self._beyond = 0
 
-    def take(self, fills: Sequence[Execution]) -> None:
-        """Add up what is new of our fills."""
+    def take(self, now: float, fills: Sequence[Execution], ticks: int) -> None:
+        """Add up what is new of our fills, and value what is open at a price."""
+        if not self._limit or (ticks == self._ticks and len(fills) == self._seen):
+            return
+        self._ticks = ticks
         for fill in fills[self._seen :]:
             signed = fill.lots * fill.sign
             self._lots += signed
             self._cash -= self._instrument.notional_uyen(fill.ticks, signed) + fill.fee_uyen
             if self._lots == 0:
                 self._beyond = max(self._beyond, -self._cash) if -self._cash > self._limit else self._beyond
+                self._worst.append((now, self._cash))
                 self._cash = 0
         self._seen = len(fills)
+        if self._lots:
+            self._worst.append((now, self._cash + self._instrument.notional_uyen(ticks, self._lots)))
+        while self._worst and self._worst[0][0] < now - JUDGED_SECONDS:
+            self._worst.popleft()
+
+    def may_halt(self) -> bool:
+        """Return whether a trade has lost about what it may, as far as it matters."""
+        return bool(self._limit) and any(loss < LOSS_SLACK_UYEN - self._limit for _, loss in self._worst)
 
     def acknowledged(self, state: State) -> None:
         """An operator resumes. What the file could not tell until now, whether a halt had followed, it will not tell any more."""

@@ -30,11 +30,13 @@ class Holding:
         lots: Of our position, without a sign.
         covered: Of them, what our own closes would take as the market stands: see :meth:`Ours.protecting`.
         opening: What our open entries may still add.
+        stops: Prices at which STOPs of ours rest, in ticks.
     """
 
     lots: int = 0
     covered: int = 0
     opening: int = 0
+    stops: frozenset[int] = frozenset()
 
 
 class Ours:
@@ -48,6 +50,7 @@ class Ours:
         fills: Those of them that belong into our books, in order.
         cash_uyen: What they did to our yen, every notional paid for in full.
         taken: What a close of ours filled on that is not ours, empty for nothing.
+        prints: Prices of the tape that nobody has looked at yet, in ticks.
         dirty: Whether the exchange has told of anything since the sums were made.
     """
 
@@ -64,6 +67,7 @@ class Ours:
         self.fills: list[Execution] = []
         self.cash_uyen = 0
         self.taken = ""
+        self.prints: list[int] = []
         self.holding = Holding()
         self.dirty = True
         exchange.listeners.append(self._on_news)
@@ -80,9 +84,25 @@ class Ours:
         """What all fills of ours brought so far: the yen, and what is held at the last price."""
         return self.cash_uyen + self.gross_uyen(self.signed)
 
+    @property
+    def last(self) -> int:
+        """Price of the last trade, in ticks."""
+        return self._exchange.symbols[self.symbol].book.last
+
     def gross_uyen(self, lots: int) -> int:
         """Return what lots come to at the last price."""
-        return self.instrument.notional_uyen(self._exchange.symbols[self.symbol].book.last, lots)
+        return self.instrument.notional_uyen(self.last, lots)
+
+    def taken_prints(self) -> list[int]:
+        """Return the prices of the tape since this was last asked, in ticks."""
+        taken = self.prints
+        if taken:
+            self.prints = []
+        return taken
+
+    def fires(self, side: str, ticks: int) -> bool:
+        """Return whether a STOP would fire at once."""
+        return self._exchange.symbols[self.symbol].matcher.fires(side, ticks)
 
     def refresh(self) -> Holding:
         """Sum up again if anything happened.
@@ -142,7 +162,7 @@ class Ours:
             raise Violation(f"nothing foreign touched: sold {-lots} lots that are not ours")
         orders = self._orders()
         covered = sum(self.protecting(order) for order in orders if order.side == "SELL")
-        return Holding(lots, covered, sum(order.open_lots for order in orders if order.side == "BUY"))
+        return Holding(lots, covered, sum(order.open_lots for order in orders if order.side == "BUY"), _stops(orders))
 
     def _on_leverage(self) -> Holding:
         positions = self._positions()
@@ -153,10 +173,13 @@ class Ours:
             if any(settle.held and settle.position.position_id in self.foreign_positions for settle in order.settles):
                 raise Violation(f"nothing foreign touched: order {order.order_id} closes a position that is not ours")
         covered = sum(self.protecting(order) for order in orders if order.settles)
-        return Holding(sum(p.lots for p in positions), covered, sum(order.open_lots for order in orders if order.opens))
+        opening = sum(order.open_lots for order in orders if order.opens)
+        return Holding(sum(p.lots for p in positions), covered, opening, _stops(orders))
 
     def _on_news(self, *news: Any) -> None:
         if news[0] == "trade":
+            if news[1] == self.symbol:
+                self.prints.append(news[2].ticks)
             return
         about = news[1].order if news[0] == "execution" else news[1]
         if about.symbol != self.symbol:
@@ -229,3 +252,7 @@ class OurAccount:
     def equity_uyen(self, capital_uyen: int) -> int:
         """Return the capital and what our fills made of it, at the last prices."""
         return capital_uyen + sum(ours.worth_uyen for ours in self.by_symbol.values())
+
+
+def _stops(orders: Iterable[Order]) -> frozenset[int]:
+    return frozenset(order.price for order in orders if order.execution_type == "STOP")

@@ -314,6 +314,7 @@ def _assumptions(draw: random.Random) -> dict[str, float | bool | str]:
         ("reply_seconds", (0.01, 0.1)),
         ("spot_sell_settle", ("OPEN", "CLOSE")),
         ("spot_position_id", ("none", "fill", "same")),
+        ("finished_orders_kept_seconds", (60.0, 5.0)),
     )
     return {name: draw.choice(values) for name, values in variants if draw.random() < 0.5}
 

@@ -424,6 +424,9 @@ class Always:
     def recording(self) -> bool:
         return self._records
 
+    def hears(self, symbol: str) -> bool:
+        return bool(symbol)
+
 
 BARE = Holding(lots=100, covered=40)
 
@@ -463,7 +466,7 @@ def lost_too_much() -> TradeLosses:
     for side, price in (("BUY", 10_000_000), ("SELL", 9_900_000)):
         exchange.symbols["BTC"].book.recentre(side, price)
         exchange.place(customer, NewOrder("BTC", side, "MARKET", "FAK", Decimal("0.01"), None))
-        losses.take(ours.fills)
+        losses.take(0.0, ours.fills, ours.last)
         losses.look(0.0, dict, Always(Trouble.NONE))
     return losses
 

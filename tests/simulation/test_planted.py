@@ -110,6 +110,49 @@ def test_an_exit_that_is_never_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     assert re.search(r"every exit happens: \d+ of \d+ lots are to go: none 5\.\d s$", found(plan()))
 
 
+def test_a_take_profit_that_nobody_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(SymbolTrader, "on_price", lambda _: None)
+    assert re.search(r"every exit happens: \d+ of \d+ lots are to go: none 5\.\d s$", found(plan()))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_close_that_nothing_asks_for(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    def impatient(self: SymbolTrader) -> None:
+        if self._books.position(self.symbol) and self._desire is not None and not self._leaves_side(self._desire):
+            self._exit_reason = "take_profit"
+            self.wake()
+
+    monkeypatch.setattr(SymbolTrader, "on_price", impatient)
+    assert "a close needs a reason" in found(plan(product=product))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_stop_far_from_where_it_is_wanted(monkeypatch: pytest.MonkeyPatch, product: str) -> None:
+    right = SymbolTrader._situation
+
+    def far(self: SymbolTrader) -> Situation:
+        now = right(self)
+        return replace(now, stop=int(now.stop * (0.85 if now.position >= 0 else 1.15)))
+
+    monkeypatch.setattr(SymbolTrader, "_situation", far)
+    assert "every STOP is where it is wanted" in found(plan(product=product))
+
+
+TRAIL = Happening(kind="trail", at=20.0, until=SECONDS, amount=-500)
+
+
+def test_a_stop_that_is_never_moved(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gmobot.live.plan, "_move", lambda *_: None)
+    # Without it the next bar takes back what was wanted in between.
+    hang = Happening(kind="hang", at=31.0)
+    assert re.search(r"every STOP is where it is wanted: .*: none 5\.\d s$", found(plan(hang, TRAIL)))
+
+
+@pytest.mark.parametrize("product", ["spot", "leverage"])
+def test_a_stop_that_is_moved_breaks_nothing(product: str) -> None:
+    assert play(plan(Happening(kind="hang", at=31.0), TRAIL, product=product)).orders > 5
+
+
 @pytest.mark.parametrize("where", ["*", "/v1/activeOrders"])
 def test_a_stop_that_is_not_placed_while_no_question_is_answered(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     right = SymbolTrader._act
@@ -204,8 +247,7 @@ def test_a_stop_that_is_moved_before_it_is_written_down(monkeypatch: pytest.Monk
         return msgspec.structs.replace(intent, amending_to=price)
 
     monkeypatch.setattr(Books, "amend", unwritten)
-    trail = Happening(kind="trail", at=20.0, until=SECONDS, amount=-500)
-    assert "was moved to" in found(plan(trail, seed=5, product="leverage"))
+    assert "was moved to" in found(plan(TRAIL, seed=5, product="leverage"))
 
 
 def test_a_fill_that_is_booked_with_another_fee(monkeypatch: pytest.MonkeyPatch) -> None:

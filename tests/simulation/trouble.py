@@ -81,6 +81,8 @@ _SILENT_SECONDS = 120.0
 """Longest that a silent socket is taken for one on which nothing happens: pings come once a minute."""
 _AFTER_STREAM_SECONDS = 8.0
 """What the private stream did not tell meanwhile is asked for when it is back."""
+_ASKED_ABOUT_SECONDS = 6.0
+"""An order that rests is asked about every five."""
 _LASTS: Mapping[Trouble, float] = {
     Trouble.REOPENED: 5.0,  # asked every two seconds, and the answer may be an old one
     Trouble.STARTING: 30.0,
@@ -207,6 +209,10 @@ class Wire:
         """A connection was refused: whoever asked knows that nothing was sent, and may ask again as soon as after a stamp out of time."""
         path = path.removeprefix("/private")
         self._struck(Fault.HANDSHAKE_REFUSED if path == _CONNECT else Fault.CLOCK_SKEW, path)
+
+    def moved_by_hand(self) -> None:
+        """An order of the daemon's has another price, of which no event tells: it has to be asked for."""
+        self._last(Trouble.EVENT_MISSING, _ASKED_ABOUT_SECONDS)
 
     def back(self) -> None:
         """Everything passes again; no socket that was open is alive, and what they did not tell is to be asked for."""

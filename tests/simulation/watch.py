@@ -1,9 +1,10 @@
 """When each invariant is looked at, and why that is as good as after every step.
 
-- *At every step*: exposure, what is foreign, protection. Their sums are made again only when the exchange has told of
-  an order, an execution or a position, since nothing else can change them; time without protection is added up at every step.
-- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, latches, foreign orders, the
-  account's leverage, and which outcomes were unknown as it left. There is no other way to raise exposure.
+- *At every step*: exposure, what is foreign, protection, what the tape has traded, where STOPs rest. Their sums are made again
+  only when the exchange has told of an order, an execution or a position, since nothing else can change them; time without
+  protection is added up at every step. What the account has lost is looked at four times a second.
+- *At every order, change and cancel that reaches the exchange*, before it takes it: intents, latches, foreign orders, why a
+  close leaves, the account's leverage, and which outcomes were unknown as it left. There is no other way to raise exposure.
 - *After every write of the daemon*: what is booked, against what was executed, and the ledgers against what is booked.
 - *At every death and at the end*: the audit chain. It only ever grows, so a link that is wrong stays wrong.
 - *At the end*, after a quiet time, a clean stop and a last look: that nothing is missing. Before, a fill may be under way.
@@ -16,11 +17,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 import msgspec
-from tests.simulation.evidence import Evidence, Prior
+from tests.simulation.evidence import ABORTS, Evidence, Prices, Prior
 from tests.simulation.invariants import (
     Exits,
     Protection,
     State,
+    StopPrices,
     TradeLosses,
     asked_for,
     every_execution_booked_once,
@@ -40,12 +42,17 @@ from tests.simulation.invariants import (
     positions_within_limits,
 )
 from tests.simulation.ours import Holding, OurAccount, Ours, Violation
+from tests.simulation.reasons import Reasons
 from tests.simulation.trouble import Trouble
+from tests.simulation.worth import Drawdown, Losses
 
 from gmobot.config import Config
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.records import Order
 from gmobot.venue.transport import Request
+
+JUDGED_EVERY = 0.25
+"""Seconds between two looks at what the account has lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,7 @@ class Limits:
         leverage: Worth of all positions over equity, 0 for any.
         collar: Share by which prices may have moved since an entry was sized.
         trade_loss: Yen of one trade, 0 for any.
+        losses: What the account may lose.
     """
 
     position: Decimal
@@ -65,12 +73,14 @@ class Limits:
     leverage: Decimal
     collar: Decimal
     trade_loss: Decimal
+    losses: Losses
 
     @classmethod
     def of(cls, config: Config) -> Limits:
         """Return them as configured."""
         risk, most = config.risk, max(instrument.filters.max_positions for instrument in config.instruments)
-        return cls(risk.max_position_size, most, risk.max_leverage, risk.price_collar, risk.max_trade_loss)
+        losses = Losses(risk.max_drawdown, risk.daily_loss_limit)
+        return cls(risk.max_position_size, most, risk.max_leverage, risk.price_collar, risk.max_trade_loss, losses)
 
 
 class SymbolWatch:
@@ -80,24 +90,70 @@ class SymbolWatch:
         self._ours = ours
         self._evidence = evidence
         self._limit = ours.instrument.lots(limits.position)
-        self._losses = TradeLosses(ours.instrument, limits.trade_loss)
+        self.losses = TradeLosses(ours.instrument, limits.trade_loss)
         self._wanted: int | None = None
+        self._prices: Prices | None = None
+        self._moved: Prices | None = None
+        self._reasons = Reasons()
+        self._now = 0.0
         self.news = True
         self.protection = Protection()
         self.exits = Exits()
+        self.stops = StopPrices()
 
     def step(self, now: float, state: State) -> None:
         """Look at exposure, protection, exits and losses."""
         holding = self._ours.refresh()
         exposure_within_limits(holding, self._limit)
         self.protection.look(now, holding, state)
-        self.exits.look(now, *self._to_go(holding, state), state)
-        self._losses.take(self._ours.fills)
-        self._losses.look(now, self._evidence.latches, state)
+        held, wanted = self._looked(now, holding, state)
+        self.exits.look(now, held, wanted, state)
+        stays = self._prices is not None and held * wanted > 0 and abs(wanted) >= abs(held)
+        self.stops.look(now, holding.stops if stays else (), self._prices.stop if self._prices is not None else 0, state)
+        self.losses.take(now, self._ours.fills, self._ours.last)
+        self.losses.look(now, self._evidence.latches, state)
 
     def resumed(self, state: State) -> None:
         """An operator resumes."""
-        self._losses.acknowledged(state)
+        self.losses.acknowledged(state)
+
+    def began(self) -> None:
+        """A daemon begins."""
+        self._moved, self.news = None, True
+        self._reasons.began()
+
+    def moved(self, prices: Prices) -> None:
+        """The prices of a decision were changed under the daemon's hands; the next decision takes that back."""
+        self._moved, self.news = prices, True
+
+    def closes(self, new: NewOrder, state: State) -> None:
+        """Look at an exit that reaches the exchange."""
+        self._looked(self._now, self._ours.refresh(), state)
+        self._reasons.close(self._now, new)
+
+    def waits(self, side: str, ticks: int) -> None:
+        """Look at the price of a STOP that reaches the exchange: where it would fire at once, the daemon closes instead."""
+        if self._ours.fires(side, ticks):
+            self._reasons.stays("a STOP came too late")
+
+    def _looked(self, now: float, holding: Holding, state: State) -> tuple[int, int]:
+        """Return what is held and what is wanted, as :meth:`_to_go`, and take note of why it may be closed."""
+        self._now, reasons, ours = now, self._reasons, self._ours
+        if not holding.lots:
+            reasons.held(now, 0)
+            reasons.look(now, ours.taken_prints(), self._prices)
+            return 0, 0
+        lots = ours.signed
+        reasons.held(now, lots)
+        if not state.recording():
+            reasons.stays("nobody can read what is wanted")
+        held, wanted = self._to_go(holding, state)
+        if held * wanted <= 0 < abs(held) or abs(wanted) < abs(held):
+            reasons.lowered(now)
+        if reasons.look(now, ours.taken_prints(), self._prices):
+            reasons.beyond(now, seen=state.hears(ours.symbol) and state.trouble() is Trouble.NONE)
+        due = reasons.due and held and holding.lots >= ours.instrument.min_lots
+        return held, 0 if due else wanted
 
     def _to_go(self, holding: Holding, state: State) -> tuple[int, int]:
         """Return what is held and what is wanted, signed; the same twice where nothing is held or nobody can tell."""
@@ -105,6 +161,9 @@ class SymbolWatch:
             return 0, 0
         if self.news:
             self.news, self._wanted = False, self._evidence.wanted(self._ours.symbol)
+            self._prices = self._evidence.prices(self._ours.symbol)
+            if self._moved is not None and self._prices is not None and self._moved.decision_id == self._prices.decision_id:
+                self._prices = self._moved
         held = self._ours.signed
         return held, held if self._wanted is None else self._wanted
 
@@ -120,6 +179,11 @@ class Watch:
         self._fills = 0
         self._unknown: dict[str, set[int]] = {}
         self._symbols = {symbol: SymbolWatch(known, evidence, limits) for symbol, known in ours.by_symbol.items()}
+        self._drawdown = Drawdown(limits.losses)
+        self._judged_at = 0.0
+        self._news = True
+        self._kept: dict[str, int] = {}
+        self._latched: dict[str, str] = {}
 
     @property
     def open_seconds(self) -> dict[Trouble, float]:
@@ -135,6 +199,9 @@ class Watch:
         """Look at what must hold after every step."""
         for watch in self._symbols.values():
             watch.step(now, state)
+        if now - self._judged_at >= JUDGED_EVERY:
+            self._judged_at = now
+            self._judge(now, state)
         positions_within_limits(self._ours.open_symbols(), self._limits.positions)
 
     def commanded(self, command: str) -> None:
@@ -146,6 +213,7 @@ class Watch:
     def resumed(self, state: State) -> None:
         """An operator resumes and takes back what is latched: from here on nobody can tell when it is, and the file alone judges."""
         self._evidence.commanded.clear()
+        self._drawdown.resumes()
         for watch in self._symbols.values():
             watch.resumed(state)
 
@@ -155,12 +223,26 @@ class Watch:
             for ours in self._ours.by_symbol.values():
                 nothing_left_open_by_a_clean_stop(ours.refresh())
 
+    def accepted(self) -> None:
+        """What an operator resumed is resumed."""
+        self._drawdown.resumed(self._ours, halted="halt" in self._latched)
+
+    def began(self) -> None:
+        """A daemon begins."""
+        self._drawdown.began()
+        for watch in self._symbols.values():
+            watch.began()
+
+    def moved(self, symbol: str, prices: Prices) -> None:
+        """The prices of a symbol's decision were changed under the daemon's hands."""
+        self._symbols[symbol].moved(prices)
+
     def leaves(self, request: Request) -> None:
         """Take note of what is unknown as an order leaves: of each symbol one is on its way at a time."""
         if request.path.endswith("/v1/order"):
             self._unknown[msgspec.json.decode(request.body)["symbol"]] = self._evidence.unknown()
 
-    def order(self, new: NewOrder, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
+    def order(self, new: NewOrder, state: State, *, sends: bool, closing: bool, position_id: int | None = None) -> None:
         """Look at an order that reaches the exchange."""
         ours = self._ours.by_symbol[new.symbol]
         nothing_sent_without_leave(sends, new)
@@ -170,6 +252,10 @@ class Watch:
         prior = no_intent_with_two_live_orders(priors, self._sent, new)
         if prior.purpose == "entry":
             self._entry(prior, new)
+        elif prior.purpose == "exit":
+            self._symbols[new.symbol].closes(new, state)
+        elif new.price is not None:
+            self._symbols[new.symbol].waits(new.side, ours.instrument.ticks(new.price))
 
     def change(self, order_id: int, order: Order | None, price: Decimal, *, sends: bool) -> None:
         """Look at a change that reaches the exchange."""
@@ -178,6 +264,7 @@ class Watch:
         if order is None:
             raise Violation(f"no order without a prior intent: order {order_id}, which never was, was changed")
         ticks = self._ours.by_symbol[order.symbol].instrument.ticks(price)
+        self._symbols[order.symbol].waits(order.side, ticks)
         no_change_without_a_prior_intent(self._evidence, order_id, ticks)
 
     def cancel(self, order_id: int, order: Order | None, *, sends: bool) -> None:
@@ -187,6 +274,7 @@ class Watch:
 
     def written(self) -> None:
         """Look at the books after the daemon wrote to its database."""
+        self._news = True
         for watch in self._symbols.values():
             watch.news = True
         fills = self._evidence.fills()
@@ -206,10 +294,27 @@ class Watch:
         nothing_raising_while_unknown(self._unknown[new.symbol], prior)
         no_entry_after_halt(self._evidence, prior)
         asked_for(self._evidence, prior, new)
+        self._drawdown.entry(self._judged_at)
         ours, limits = self._ours.by_symbol[new.symbol], self._limits
         positions_within_limits({*self._ours.open_symbols(), new.symbol}, limits.positions)
         gross = self._ours.worst_gross_uyen() + ours.gross_uyen(ours.instrument.lots(new.size))
         leverage_within_limits(gross, self._ours.equity_uyen(self._evidence.capital_uyen()), limits.leverage, limits.collar)
+
+    def _judge(self, now: float, state: State) -> None:
+        """Look at what the account has lost, and at a halt that is new."""
+        if self._news:
+            self._news, former = False, self._latched.get("halt")
+            self._kept, self._latched = self._evidence.account(), self._evidence.latches()
+            if (reason := self._latched.get("halt")) in ABORTS and reason != former:
+                self._halted(reason)
+        self._drawdown.look(now, self._ours, self._kept, self._latched, state)
+
+    def _halted(self, reason: str) -> None:
+        """Look at why a guard halts."""
+        if reason == "max_drawdown_exceeded":
+            self._drawdown.halted(reason)
+        elif not any(watch.losses.may_halt() for watch in self._symbols.values()):
+            raise Violation(f"no guard halts for nothing: {reason}")
 
 
 def _longest(stretches: Iterable[Mapping[Trouble, float]]) -> dict[Trouble, float]:

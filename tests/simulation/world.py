@@ -159,6 +159,10 @@ class World:
             self._unrecorded_at = self.loop.time()
         return self.loop.time() - self._unrecorded_at > MERGED_SECONDS
 
+    def hears(self, symbol: str) -> bool:
+        """Return whether the tape of a symbol reaches the daemon."""
+        return any(not socket.silent for socket in self.api.hub._listeners("trades", symbol))
+
     def _held(self, look: Callable[[], object]) -> None:
         if self.failure is None:
             try:
@@ -170,11 +174,11 @@ class World:
         self._held(self.watch.written)
 
     def _place(self, account: Account, new: NewOrder) -> Order:
-        self._held(lambda: self.watch.order(new, sends=self._sends(), closing=False))
+        self._held(lambda: self.watch.order(new, self, sends=self._sends(), closing=False))
         return self.hands.place(account, new)
 
     def _close(self, account: Account, new: NewOrder, position_id: int | None = None) -> Order:
-        self._held(lambda: self.watch.order(new, sends=self._sends(), closing=True, position_id=position_id))
+        self._held(lambda: self.watch.order(new, self, sends=self._sends(), closing=True, position_id=position_id))
         return self.hands.close(account, new, position_id)
 
     def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
@@ -347,6 +351,7 @@ class World:
 
     def _start(self) -> None:
         self.lives += 1
+        self.watch.began()
         self.wire.began(unresolved=self._left_unresolved)
         run_id = f"sim-{self.plan.seed}-{self.lives}"
         life = Mortal()
