@@ -181,7 +181,7 @@ class Watch:
         self._symbols = {symbol: SymbolWatch(known, evidence, limits) for symbol, known in ours.by_symbol.items()}
         self._drawdown = Drawdown(limits.losses)
         self._judged_at = 0.0
-        self._news = True
+        self._news = False
         self._kept: dict[str, int] = {}
         self._latched: dict[str, str] = {}
 
