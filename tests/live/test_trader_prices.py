@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -12,6 +13,7 @@ from tests.live.bench import PRICE, SECOND, STOP, book, fill, order
 from tests.live.desk import Desk, passed, stop_there, types
 
 from gmobot.clock import elapsed_ns
+from gmobot.errors import Unavailable, VenueError
 from gmobot.live.intents import Purpose
 from gmobot.venue.models import Book, OrderStatus, OrderType, OrderUpdate, Side
 
@@ -24,11 +26,11 @@ def bench(tmp_path: Path) -> Desk:
     return Desk(tmp_path)
 
 
-async def protected(bench: Desk) -> None:
+async def protected(bench: Desk, number: int = 1) -> None:
     await bench.open()
     await bench.owning(100)
-    await bench.acknowledged(order_id=1, **STOP)
-    bench.rest.orders_there = {1: stop_there(1)}
+    await bench.acknowledged(order_id=number, **STOP)
+    bench.rest.orders_there = {number: stop_there(number)}
     bench.clock.advance(LATER)
     bench.want(0)
 
@@ -56,6 +58,32 @@ async def test_a_stop_that_makes_no_room_goes_without_a_price(bench: Desk) -> No
     bench.want(100)
     await bench.trader.turn()
     assert (bench.rest.cancelled, bench.rest.books_asked) == ([1], 0), "none is wanted: nothing is to be sold"
+    await bench.close()
+
+
+@pytest.mark.parametrize("deaf", [True, False])
+async def test_a_stop_stays_while_nobody_could_tell_of_its_end(bench: Desk, *, deaf: bool) -> None:
+    await protected(bench)
+    bench.standing = replace(bench.standing, deaf=deaf)
+    bench.rest.trouble = Unavailable("no answer")
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    for _ in range(3):
+        with contextlib.suppress(VenueError):
+            await bench.trader.turn()
+    assert bench.rest.cancelled == ([] if deaf else [1]), "where events arrive, they tell"
+    bench.rest.trouble = None
+    await bench.trader.turn()
+    assert bench.rest.cancelled == [1]
+    await bench.close()
+
+
+async def test_where_no_event_arrives_a_stop_that_has_filled_makes_no_room(bench: Desk) -> None:
+    await protected(bench, 7)
+    bench.standing = replace(bench.standing, deaf=True)
+    bench.market.on_book(book(), elapsed_ns(bench.clock))
+    bench.rest.orders_there = {7: stop_there(7, status=OrderStatus.CANCELLED)}
+    await bench.trader.turn()
+    assert (bench.rest.cancelled, types(bench)) == ([], [OrderType.MARKET]), "what is gone is not cancelled"
     await bench.close()
 
 

@@ -168,6 +168,7 @@ class Wire:
         self._status = api.exchange.status
         self._unresolved = False
         self._heard = False
+        self._changed_until = 0.0
         self._numbers = 0
         self.awaited: dict[int, tuple[float, str]] = {}
         self.cut = False
@@ -210,6 +211,10 @@ class Wire:
         path = path.removeprefix("/private")
         self._struck(Fault.HANDSHAKE_REFUSED if path == _CONNECT else Fault.CLOCK_SKEW, path)
 
+    def changed(self) -> None:
+        """The daemon moves an order: no event tells whether that was done."""
+        self._changed_until = self._now() + _LASTS[Trouble.EVENT_MISSING]
+
     def moved_by_hand(self) -> None:
         """An order of the daemon's has another price, of which no event tells: it has to be asked for."""
         self._last(Trouble.EVENT_MISSING, _ASKED_ABOUT_SECONDS)
@@ -239,8 +244,8 @@ class Wire:
         if self._is(Trouble.REOPENED):
             return Trouble.REOPENED
         down = self._stream_is_down()
-        to_be_asked_for = down or not self._heard or self._is(Trouble.OUTCOME_UNKNOWN) or self._is(Trouble.EVENT_MISSING)
-        if self._asks_in_vain() and to_be_asked_for:
+        missing = self._is(Trouble.OUTCOME_UNKNOWN) or self._is(Trouble.EVENT_MISSING) or self._changed_until > self._now()
+        if self._asks_in_vain() and (down or not self._heard or missing):
             return Trouble.UNANSWERED
         if self._is(Trouble.STARTING):
             return Trouble.STARTING
@@ -275,6 +280,8 @@ class Wire:
             for asked_for in (Trouble.OUTCOME_UNKNOWN, Trouble.EVENT_MISSING):
                 if self._is(asked_for):
                     self._last(asked_for)
+            if self._changed_until > self._now():
+                self.changed()
 
     def _started(self) -> None:
         """The daemon has heard what it must know before it acts."""

@@ -145,13 +145,14 @@ class SymbolWatch:
             return 0, 0
         lots = ours.signed
         reasons.held(now, lots)
-        if not state.recording():
+        readable = state.recording()
+        if not readable:
             reasons.stays("nobody can read what is wanted")
         held, wanted = self._to_go(holding, state)
         if held * wanted <= 0 < abs(held) or abs(wanted) < abs(held):
             reasons.lowered(now)
         if reasons.look(now, ours.taken_prints(), self._prices):
-            reasons.beyond(now, seen=state.hears(ours.symbol) and state.trouble() is Trouble.NONE)
+            reasons.beyond(now, seen=readable and state.hears(ours.symbol) and state.trouble() is Trouble.NONE)
         due = reasons.due and held and holding.lots >= ours.instrument.min_lots
         return held, 0 if due else wanted
 

@@ -183,6 +183,7 @@ class World:
 
     def _change(self, account: Account, order_id: int, price: Decimal, losscut: Decimal | None) -> None:
         self._held(lambda: self.watch.change(order_id, account.orders.get(order_id), price, sends=self._sends()))
+        self.wire.changed()
         self.hands.change(account, order_id, price, losscut)
 
     def _cancel(self, account: Account, order_id: int) -> None:

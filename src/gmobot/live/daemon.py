@@ -486,6 +486,7 @@ class Daemon:
             entry_bar=self._entry_bar(but_unknown=True),
             exchange_open=not self.supervisor.maintenance,
             silent=self.supervisor.exchange is ExchangeStatus.MAINTENANCE,
+            deaf=not self.supervisor.is_up("private"),
             unknown=books.unsettled(),
         )
 

@@ -67,6 +67,7 @@ class Standing:
         entry_bar: Reason code that forbids new exposure, or ``None``; unknown outcomes aside.
         exchange_open: Whether the exchange takes orders.
         silent: Whether it answers nothing at all, cancels and questions included: then nothing is asked of it.
+        deaf: Whether no event of our orders arrives: what becomes of them has to be asked for.
         unknown: Orders of the account whose outcome is not known; one that is being sent is among them.
     """
 
@@ -76,6 +77,7 @@ class Standing:
     entry_bar: str | None
     exchange_open: bool
     silent: bool = False
+    deaf: bool = False
     unknown: int = 0
 
 
@@ -379,9 +381,8 @@ class SymbolTrader:
         if isinstance(action, Cancel):
             if not self._may_take_away(action.intent, standing):
                 return False
-            if action.intent.purpose is Purpose.PROTECT and now.kept < now.held and not self._gate.is_fresh(self._market):
-                # It is to make room for an exit, and nobody knows what that would fetch.
-                return await self._ask_for_prices()
+            if action.intent.purpose is Purpose.PROTECT and now.kept < now.held:
+                return await self._make_room(action.intent, standing)
             return await self._cancel(action.intent)
         if elapsed_ns(self._clock) < max(self._not_before_ns, self._void_until_ns(action)):
             return False
@@ -394,6 +395,22 @@ class SymbolTrader:
         """Until when a close waits whose like expired unfilled: at once it would expire again, as fast as the rate limit lets it."""
         void_ns = self._tracker.last_void_ns.get(action.purpose) if isinstance(action, Place) else None
         return void_ns + _RETRY_NS if void_ns is not None else 0
+
+    async def _make_room(self, stop: Intent, standing: Standing) -> bool:
+        """Take a STOP away for an exit that can follow it. Returns whether to look for the next thing at once.
+
+        Raises:
+            VenueError: Nobody would tell of its end: no event arrives, and a question gets no answer. It stays.
+        """
+        if not self._gate.is_fresh(self._market):
+            # Nobody knows what the exit would fetch.
+            return await self._ask_for_prices()
+        if standing.deaf:
+            self._tracker.suspect(stop)
+            await self._tracker.refresh()
+            if all(known.intent_id != stop.intent_id for known in self._books.open_intents(self.symbol)):
+                return True
+        return await self._cancel(stop)
 
     def _may_take_away(self, intent: Intent, standing: Standing) -> bool:
         """A STOP is not taken away while the exchange takes nothing in its place, nor before anybody said what is wanted.
