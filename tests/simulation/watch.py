@@ -303,15 +303,18 @@ class Watch:
 
     def _judge(self, now: float, state: State) -> None:
         """Look at what the account has lost, and at a halt that is new."""
+        former = self._latched.get("halt")
         if self._news:
-            self._news, former = False, self._latched.get("halt")
+            self._news = False
             self._kept, self._latched = self._evidence.account(), self._evidence.latches()
-            if (reason := self._latched.get("halt")) in ABORTS and reason != former:
-                self._halted(reason)
         self._drawdown.look(now, self._ours, self._kept, self._latched, state)
+        if (reason := self._latched.get("halt")) in ABORTS and reason != former and state.recording():
+            self._halted(reason)
 
     def _halted(self, reason: str) -> None:
-        """Look at why a guard halts."""
+        """Look at why a guard halts; it judges by what is booked, so where that is less than what happened, nobody can tell."""
+        if self._fills < sum(len(ours.fills) for ours in self._ours.by_symbol.values()):
+            return
         if reason == "max_drawdown_exceeded":
             self._drawdown.halted(reason)
         elif not any(watch.losses.may_halt() for watch in self._symbols.values()):
