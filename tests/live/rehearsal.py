@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from tests.simulation.end import check_end
 from tests.simulation.loop import VirtualLoop
@@ -22,10 +21,17 @@ Script = Callable[[World], Awaitable[None]]
 
 
 def calm(
-    seed: int, product: str = "spot", *, entry: Mapping[str, str | int] | None = None, assumptions: Mapping[str, float | str] | None = None
+    seed: int,
+    product: str = "spot",
+    *,
+    entry: Mapping[str, str | int] | None = None,
+    assumptions: Mapping[str, float | str] | None = None,
+    risk: Mapping[str, str | bool] | None = None,
 ) -> Plan:
     """Return a plan in which nothing happens."""
-    return Plan(seed=seed, product=product, assumptions=dict(assumptions or {}), entry=dict(entry or {}), happenings=())
+    return Plan(
+        seed=seed, product=product, assumptions=dict(assumptions or {}), entry=dict(entry or {}), risk=dict(risk or {}), happenings=()
+    )
 
 
 def rehearse(
@@ -74,13 +80,9 @@ def rehearse(
         loop.close()
 
 
-def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = True, **risk: Any) -> None:
+def in_world(program: Program, script: Script, *, seed: int = 1, alone: bool = True, **risk: str | bool) -> None:
     """Run a script beside a daemon on spot, with other limits of risk."""
-
-    def limit(world: World) -> None:
-        world.config = world.config.model_copy(update={"risk": world.config.risk.model_copy(update=risk)})
-
-    rehearse(calm(2 * seed), program, script, alone=alone, prepare=limit)
+    rehearse(calm(2 * seed, risk=risk), program, script, alone=alone)
 
 
 def account(world: World) -> Account:

@@ -87,7 +87,7 @@ def test_an_abort_closes_latches_outlives_a_restart_and_ends_with_an_acknowledge
         assert account is not None
         assert account.drawdown == 0.0
 
-    in_world(program, script, max_drawdown=Decimal("0.00001"))
+    in_world(program, script, max_drawdown="0.00001")
 
 
 def test_a_stop_leaves_stops_and_no_entries_behind(program: Program) -> None:
@@ -179,7 +179,7 @@ def test_an_entry_beyond_what_the_account_may_carry_is_not_sent_and_says_why(pro
         assert set(told) == {"max_leverage_exceeded"}
         assert entries(world) == 0
 
-    in_world(program, script, max_leverage=Decimal("0.005"))
+    in_world(program, script, max_leverage="0.005")
 
 
 def test_nothing_opens_while_what_is_held_has_no_price(program: Program) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -182,4 +181,4 @@ def test_a_trade_that_nobody_judged_before_the_end_of_the_last_run_is_judged_now
         assert books is not None
         assert (guards(world).halt_reason, books.ledger("BTC").closed_trades) == ("max_trade_loss_exceeded", 1)
 
-    in_world(load(EMA, PARAMS[EMA]), script, max_trade_loss=Decimal("0.000001"))
+    in_world(load(EMA, PARAMS[EMA]), script, max_trade_loss="0.000001")
