@@ -98,6 +98,8 @@ async def test_without_an_account_there_is_nothing_to_wait_for() -> None:
     assert driven.comparing.done
     assert driven.look(10_000.0) is None
     assert not driven.comparing.overdue
+    async with asyncio.timeout(1.0):
+        await driven.comparing.run()
 
 
 async def test_one_that_gets_no_answer_for_long_is_told_once() -> None:

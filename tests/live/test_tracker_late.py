@@ -274,3 +274,21 @@ async def test_what_closed_another_position_than_the_one_given_up_was_another_ha
     assert (purpose, len(bench.alarms)) == (("exit", 1) if alarms else ("forced", 0))
     assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [3 - position_id]
     await bench.close()
+
+
+async def test_a_forced_close_of_an_order_that_nobody_lists_any_more_is_booked_by_its_fills_after_patience(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await held_in_two_positions(bench)
+    before = bench.books.position("BTC_JPY")
+    closed = on_leverage(71, 7, Side.SELL, position_id=2)
+    bench.rest.orders_there, bench.rest.fills = {}, [closed]
+    await bench.tracker.on_execution(closed)
+    bench.clock.advance(8.0)
+    await bench.tracker.claim_forced()
+    assert bench.books.position("BTC_JPY") == before, "it may be listed later"
+    bench.clock.advance(0.001)
+    await bench.tracker.claim_forced()
+    assert bench.books.position("BTC_JPY") == before - BTC_JPY.lots(closed.size)
+    assert bench.sql("SELECT purpose, state FROM intents WHERE order_id = 7") == [("forced", "filled")]
+    assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1]
+    await bench.close()

@@ -53,6 +53,8 @@ from gmobot.venue.transport import Request
 
 JUDGED_EVERY = 0.25
 """Seconds between two looks at what the account has lost."""
+BEHIND_SECONDS = 2.0
+"""What the books lacked so lately, a guard may have judged without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,6 +185,7 @@ class Watch:
         self._drawdown = Drawdown(limits.losses)
         self._judged_at = 0.0
         self._news = False
+        self._behind_at = float("-inf")
         self._kept: dict[str, int] = {}
         self._latched: dict[str, str] = {}
 
@@ -308,13 +311,15 @@ class Watch:
             self._news = False
             self._kept, self._latched = self._evidence.account(), self._evidence.latches()
         self._drawdown.look(now, self._ours, self._kept, self._latched, state)
-        if (reason := self._latched.get("halt")) in ABORTS and reason != former and state.recording():
+        if self._fills < sum(len(ours.fills) for ours in self._ours.by_symbol.values()):
+            self._behind_at = now
+        # Guards judge by what is booked; where that was less than what had happened, nobody can tell why.
+        tells = state.recording() and now - self._behind_at > BEHIND_SECONDS
+        if (reason := self._latched.get("halt")) in ABORTS and reason != former and tells:
             self._halted(reason)
 
     def _halted(self, reason: str) -> None:
-        """Look at why a guard halts; it judges by what is booked, so where that is less than what happened, nobody can tell."""
-        if self._fills < sum(len(ours.fills) for ours in self._ours.by_symbol.values()):
-            return
+        """Look at why a guard halts."""
         if reason == "max_drawdown_exceeded":
             self._drawdown.halted(reason)
         elif not any(watch.losses.may_halt() for watch in self._symbols.values()):

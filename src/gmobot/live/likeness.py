@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Instrument, Product
 from gmobot.live.intents import Intent
-from gmobot.venue.models import Execution, Order, OrderType, Settle, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, Settle, TimeInForce
 
 CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
 _UNSTAMPED_NS = 60 * NS_PER_SECOND
 """How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
 _LATEST_NS = 30 * NS_PER_SECOND
 """How much later than it was sent the exchange may have accepted an order that nothing but the time tells apart from others."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Events of an order that nobody owns yet."""
+
+    since_ns: int
+    executions: list[Execution]
+    updates: list[Order]
 
 
 def looks_like(order: Order, intent: Intent, instrument: Instrument) -> bool:
@@ -40,6 +51,24 @@ def may_have_filled(executions: Sequence[Execution], intent: Intent, instrument:
         bool(executions)
         and sum(row.size for row in executions) <= instrument.size(intent.lots)
         and all(row.side is intent.side and row.at_ns >= not_before_ns for row in executions)
+    )
+
+
+def told_by_fills(executions: Sequence[Execution]) -> Order:
+    """Return an order that has ended and of which the exchange tells by its fills alone."""
+    first, size = executions[0], sum((row.size for row in executions), Decimal(0))
+    return Order(
+        order_id=first.order_id,
+        symbol=first.symbol,
+        side=first.side,
+        type=OrderType.MARKET,
+        time_in_force=TimeInForce.IOC,
+        size=size,
+        executed_size=size,
+        price=None,
+        status=OrderStatus.FILLED,
+        created_at_ns=first.at_ns,
+        settle=first.settle,
     )
 
 

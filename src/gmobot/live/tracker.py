@@ -44,8 +44,8 @@ it stands at the old one, asked later than    not amended
 the visibility delay, or the exchange says
 why it did not move
 it stands at a price nobody here asked for    amended by another hand
-a fill of our leverage position by an order   forced: booked as ours
-of no known owner, while nothing is unknown
+a fill of our leverage position by an order   forced: booked as ours; where the exchange lists
+of no known owner, while nothing is unknown   that order no more, by its fills alone
 a fill of an order of ours that closes more   another hand's, and halted: two closes filled
 than is ours, or opens a second side          where one was enough
 ============================================  ===============================================
@@ -55,7 +55,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
 import msgspec
 
@@ -66,7 +65,16 @@ from gmobot.live.amending import Amendments
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
-from gmobot.live.likeness import CLOCK_TOLERANCE_NS, looks_like, looks_moved, made_in_time, may_have_filled, would_look_the_same
+from gmobot.live.likeness import (
+    CLOCK_TOLERANCE_NS,
+    Waiting,
+    looks_like,
+    looks_moved,
+    made_in_time,
+    may_have_filled,
+    told_by_fills,
+    would_look_the_same,
+)
 from gmobot.live.unlisted import GONE, Unlisted
 from gmobot.ops.telemetry import Telemetry
 from gmobot.venue.gmo.rest import GmoRest
@@ -82,15 +90,6 @@ _FINAL_STATE = {
     OrderStatus.CANCELLED: IntentState.CANCELLED,
     OrderStatus.EXPIRED: IntentState.EXPIRED,
 }
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Events of an order that nobody owns yet."""
-
-    since_ns: int
-    executions: list[Execution]
-    updates: list[Order]
 
 
 class OrderTracker:
@@ -320,7 +319,8 @@ class OrderTracker:
                 self._changed()
         elif len(moved) == 1:
             strangers.remove(moved[0])
-            await self._alarm("order_outcome_unknown", _moved_text(moved[0], intent))
+            told = f"order {moved[0].order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved"
+            await self._alarm("order_outcome_unknown", told)
             await self._adopt(intent, moved[0])
         else:
             ids = ", ".join(str(order.order_id) for order in moved)
@@ -335,7 +335,7 @@ class OrderTracker:
     async def _take_by_its_fills(self, intent: Intent, hidden: list[int]) -> None:
         """The exchange may have forgotten an order while it still tells of its fills: after patience they are evidence enough."""
         first_ns = min(self._waiting[order_id].since_ns for order_id in hidden)
-        if elapsed_ns(self._clock) - first_ns <= 2 * self._visibility_ns + CLOCK_TOLERANCE_NS:
+        if first_ns >= self._forgotten_ns():
             return
         told = ", ".join(str(order_id) for order_id in hidden)
         if len(hidden) > 1:
@@ -345,6 +345,10 @@ class OrderTracker:
         await self._books.acknowledge(intent, hidden[0], resolved=True)
         await self.claim(hidden[0])
         self._changed()
+
+    def _forgotten_ns(self) -> int:
+        """Return since when an order must be told of for nobody to wait for more than its fills: the exchange has forgotten it."""
+        return elapsed_ns(self._clock) - 2 * self._visibility_ns - CLOCK_TOLERANCE_NS
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
         """Return whether having found nothing proves that there is nothing.
@@ -463,7 +467,10 @@ class OrderTracker:
             for order_id, waiting in self._waiting.items()
             if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
         ]
-        for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
+        listed = await self._rest.orders(taken[:_BATCH]) if taken else []
+        shown, forgotten_ns = {order.order_id for order in listed}, self._forgotten_ns()
+        untold = [self._waiting[order_id] for order_id in taken[:_BATCH] if order_id not in shown]
+        for order in [*listed, *(told_by_fills(known.executions) for known in untold if known.since_ns < forgotten_ns)]:
             forced = await self._books.adopt_forced(order, self._instrument.lots_at_least(order.size))
             await self.claim(order.order_id)
             await self._settle(forced, order)
@@ -591,7 +598,3 @@ def _to_the_micro_yen(execution: Execution) -> Execution:
         fee_jpy=to_nearest_uyen(execution.fee_jpy),
         realized_pnl_jpy=None if gain is None else to_nearest_uyen(gain),
     )
-
-
-def _moved_text(order: Order, intent: Intent) -> str:
-    return f"order {order.order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved by another hand"
