@@ -51,3 +51,12 @@ def test_before_the_first_trade_it_is_the_middle_and_before_that_nothing() -> No
     assert found.mark() == 0
     found.on_book(book(middle=PRICE + 7), 11 * SECOND)
     assert found.mark() == PRICE + 7
+
+
+@pytest.mark.parametrize(("seconds", "is_taken"), [(0.0, True), (-0.001, False), (-9.999, False), (-10.0, True)])
+def test_a_book_that_comes_late_replaces_none_unless_the_exchange_set_its_clock(seconds: float, *, is_taken: bool) -> None:
+    found, first = Market(BTC), book(middle=PRICE)
+    found.on_book(first, 10 * SECOND)
+    other = msgspec.structs.replace(book(middle=PRICE + 100), at_ns=first.at_ns + int(seconds * SECOND))
+    found.on_book(other, 11 * SECOND)
+    assert (found.book, found.book_at_ns) == ((other, 11 * SECOND) if is_taken else (first, 10 * SECOND))

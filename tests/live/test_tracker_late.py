@@ -7,6 +7,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from tests.emulator.support import virtual
 from tests.live.bench import BTC_JPY, PRICE, SECOND, START_NS, STOP, Bench, fill, order
@@ -276,19 +277,39 @@ async def test_what_closed_another_position_than_the_one_given_up_was_another_ha
     await bench.close()
 
 
-async def test_a_forced_close_of_an_order_that_nobody_lists_any_more_is_booked_by_its_fills_after_patience(tmp_path: Path) -> None:
+@pytest.mark.parametrize("order_size", [None, BTC_JPY.size(5)])
+async def test_a_forced_close_of_an_order_that_nobody_lists_any_more_is_booked_by_its_fills(
+    tmp_path: Path, order_size: Decimal | None
+) -> None:
     bench = Bench(tmp_path, BTC_JPY)
     await held_in_two_positions(bench)
-    before = bench.books.position("BTC_JPY")
-    closed = on_leverage(71, 7, Side.SELL, position_id=2)
-    bench.rest.orders_there, bench.rest.fills = {}, [closed]
-    await bench.tracker.on_execution(closed)
+    whole = on_leverage(71, 7, Side.SELL, position_id=2)
+    first, later = (
+        msgspec.structs.replace(whole, execution_id=number, size=BTC_JPY.size(lots), order_size=order_size)
+        for number, lots in ((71, 2), (72, 3))
+    )
+    await bench.tracker.on_execution(first)
     bench.clock.advance(8.0)
     await bench.tracker.claim_forced()
-    assert bench.books.position("BTC_JPY") == before, "it may be listed later"
+    assert bench.books.position("BTC_JPY") == 10, "it may be listed later"
     bench.clock.advance(0.001)
     await bench.tracker.claim_forced()
-    assert bench.books.position("BTC_JPY") == before - BTC_JPY.lots(closed.size)
-    assert bench.sql("SELECT purpose, state FROM intents WHERE order_id = 7") == [("forced", "filled")]
+    assert bench.books.position("BTC_JPY") == 8
+    assert bench.sql("SELECT purpose, state FROM intents WHERE order_id = 7") == [("forced", "cancelled")]
+    await bench.tracker.on_execution(later)
+    assert bench.books.position("BTC_JPY") == 5, "what is told of it later has its owner"
     assert [piece.position_id for piece in bench.books.pieces("BTC_JPY").ours] == [1]
+    assert bench.alarms == []
+    await bench.close()
+
+
+@pytest.mark.parametrize(("position_id", "purpose", "alarms"), [(1, "exit", 1), (2, "forced", 0)])
+async def test_an_order_that_was_given_up_turns_up_by_its_fills_alone(tmp_path: Path, position_id: int, purpose: str, alarms: int) -> None:
+    bench = Bench(tmp_path, BTC_JPY)
+    await held_in_two_positions(bench)
+    await bench.tracker.on_execution(on_leverage(71, 7, Side.SELL, position_id=position_id))
+    bench.clock.advance(8.001)
+    await bench.tracker.claim_forced()
+    assert bench.sql("SELECT purpose FROM intents WHERE order_id = 7") == [(purpose,)]
+    assert (bench.books.position("BTC_JPY"), len(bench.alarms)) == (5, alarms)
     await bench.close()

@@ -54,9 +54,15 @@ def may_have_filled(executions: Sequence[Execution], intent: Intent, instrument:
     )
 
 
-def told_by_fills(executions: Sequence[Execution]) -> Order:
-    """Return an order that has ended and of which the exchange tells by its fills alone."""
-    first, size = executions[0], sum((row.size for row in executions), Decimal(0))
+def told_by_fills(executions: Sequence[Execution], *, at_most: Decimal) -> Order:
+    """Return an order that has ended, and of which the exchange tells by its fills alone.
+
+    Args:
+        executions: Those of them that are known by now; another may follow.
+        at_most: What it may have been for, where nobody says.
+    """
+    first, executed = executions[0], sum((row.size for row in executions), Decimal(0))
+    size = max(executed, next((row.order_size for row in executions if row.order_size is not None), at_most))
     return Order(
         order_id=first.order_id,
         symbol=first.symbol,
@@ -64,9 +70,9 @@ def told_by_fills(executions: Sequence[Execution]) -> Order:
         type=OrderType.MARKET,
         time_in_force=TimeInForce.IOC,
         size=size,
-        executed_size=size,
+        executed_size=executed,
         price=None,
-        status=OrderStatus.FILLED,
+        status=OrderStatus.FILLED if executed == size else OrderStatus.CANCELLED,
         created_at_ns=first.at_ns,
         settle=first.settle,
     )

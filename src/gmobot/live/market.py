@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from decimal import Decimal
 
+from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Instrument
 from gmobot.venue.models import Book, Print, Side
+
+_LATE_NS = 10 * NS_PER_SECOND
+"""A snapshot so much older than the one before came late; one that is older still tells of a clock that was set."""
 
 
 @dataclass(slots=True)
@@ -33,7 +37,9 @@ class Market:
         self.last_at_ns = now_ns
 
     def on_book(self, book: Book, now_ns: int) -> None:
-        """Take a snapshot, at a moment of the monotonic clock; it replaces the one before."""
+        """Take a snapshot, at a moment of the monotonic clock; it replaces the one before, unless it comes late."""
+        if self.book is not None and 0 < self.book.at_ns - book.at_ns < _LATE_NS:
+            return
         self.book = book
         self.book_at_ns = now_ns
 

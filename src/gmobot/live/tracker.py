@@ -4,57 +4,15 @@ Evidence comes from the private stream and from queries, in any order, twice, or
 told before the reply that gives its order an id. What cannot be attributed yet waits; an execution is
 booked by its id and so exactly once, whoever brings it first.
 
-Which evidence proves what:
-
-============================================  ===============================================
-evidence                                      outcome
-============================================  ===============================================
-reply with an order id                        acknowledged
-error reply                                   rejected
-connection never made                         rejected
-one order of no known owner that looks        acknowledged (adopted)
-exactly like the intent, made since
-none such among open orders, asked later      rejected (absent); halted too where it was
-than the visibility delay after the reply was sent a day ago: of its fills the exchange may
-given up, and none among executions, asked    tell no more
-the fills' own delay later still: it may have
-filled just before it was missed. A MARKET
-order never rests: for it one question is both
-as many such as there are unknown intents     acknowledged, in the order they were made
-that look the same: all of them are ours
-several such otherwise                        still unknown: a person must decide
-a fill on our side by an order that no        still unknown: it may be ours. After twice the
-question shows yet                            visibility delay it is, and halted: the order
-                                              was forgotten before its fills
-none such by then, but one alike in all but   acknowledged, and halted: another hand may
-its price, made when the intent was sent      have moved it before its number was known
-several of those                              still unknown: a person must decide
-one such, once absence had been concluded     acknowledged, and halted: the exchange took
-                                              longer than it was trusted to; another
-                                              hand's, where what it filled before it
-                                              could be stopped fits our position no more
-report of the end, and all its executed       filled, cancelled or expired
-size is booked
-no question about it or about open orders     expired, and halted: a person must look. Coins
-shows it, for twice the visibility delay and  that are missing as if it had sold them are
-2 s, and no fill of it is left to be booked   written off
-a change of price was asked for, and the      amended
-order stands at the new price
-it stands at the old one, asked later than    not amended
-the visibility delay, or the exchange says
-why it did not move
-it stands at a price nobody here asked for    amended by another hand
-a fill of our leverage position by an order   forced: booked as ours; where the exchange lists
-of no known owner, while nothing is unknown   that order no more, by its fills alone
-a fill of an order of ours that closes more   another hand's, and halted: two closes filled
-than is ours, or opens a second side          where one was enough
-============================================  ===============================================
+Which evidence proves which outcome, and what stays unknown, is the table of docs/order-lifecycle.md. Two rules run through
+it: absence is concluded only from questions asked later than anything may stay invisible, and what turns up after that
+calls a person.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
 
@@ -467,14 +425,27 @@ class OrderTracker:
             for order_id, waiting in self._waiting.items()
             if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
         ]
-        listed = await self._rest.orders(taken[:_BATCH]) if taken else []
-        shown, forgotten_ns = {order.order_id for order in listed}, self._forgotten_ns()
-        untold = [self._waiting[order_id] for order_id in taken[:_BATCH] if order_id not in shown]
-        for order in [*listed, *(told_by_fills(known.executions) for known in untold if known.since_ns < forgotten_ns)]:
-            forced = await self._books.adopt_forced(order, self._instrument.lots_at_least(order.size))
-            await self.claim(order.order_id)
-            await self._settle(forced, order)
-            self._changed()
+        for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
+            await self._adopt_forced(order)
+        for order_id in taken[:_BATCH]:
+            if order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
+                await self._claim_forgotten(self._waiting[order_id].executions)
+
+    async def _adopt_forced(self, order: Order) -> None:
+        forced = await self._books.adopt_forced(order, self._instrument.lots_at_least(order.size))
+        await self.claim(order.order_id)
+        await self._settle(forced, order)
+        self._changed()
+
+    async def _claim_forgotten(self, executions: Sequence[Execution]) -> None:
+        """The exchange tells of an order by its fills alone: it is one that was given up for absent, or another hand's."""
+        order = told_by_fills(executions, at_most=self._instrument.size(abs(self._books.position(self._symbol))))
+        for intent in self._books.absent(self._symbol):
+            alike = may_have_filled(executions, intent, self._instrument) and made_in_time(order, intent)
+            if alike and not self._closed_another_position(order, intent):
+                await self._take_late(intent, order)
+                return
+        await self._adopt_forced(order)
 
     async def _claim_late(self) -> None:
         """Take back what turns up after its absence had been concluded, and halt: the visibility delay is too short."""
