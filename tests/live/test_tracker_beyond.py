@@ -178,6 +178,18 @@ async def test_a_close_by_hand_larger_than_the_piece_it_names_is_ours_where_nobo
     await bench.close()
 
 
+@pytest.mark.parametrize("looked", [False, True])
+async def test_fills_of_our_bulk_close_are_ours_in_whatever_order_they_are_told(tmp_path: Path, *, looked: bool) -> None:
+    bench = await two_pieces_and_a_bulk_close(tmp_path)
+    await bench.tracker.on_execution(on_leverage(bench, 82, 8, Side.SELL, position_id=1, lots=9))
+    if looked:
+        bench.books.pieces("BTC_JPY").look([], as_of_ns=0)
+    await bench.tracker.on_execution(on_leverage(bench, 81, 8, Side.SELL, position_id=1, lots=1))
+    assert (bench.books.position("BTC_JPY"), bench.books.pieces("BTC_JPY").ours, bench.alarms) == (0, (), [])
+    assert bench.sql("SELECT state FROM intents WHERE order_id = 8") == [("filled",)]
+    await bench.close()
+
+
 async def test_our_bulk_close_told_with_one_fill_is_ours_beside_a_stranger_who_came_later(tmp_path: Path) -> None:
     bench = await two_pieces_and_a_bulk_close(tmp_path)
     pieces = bench.books.pieces("BTC_JPY")

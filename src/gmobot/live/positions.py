@@ -11,12 +11,16 @@ others, so that pieces always add up to what the ledger holds; the exchange's li
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 import msgspec
 
 from gmobot.venue.models import Position, Side
+
+_REMEMBERED = 1_000
+"""Of so many closed pieces it is known that they were ours: far more than one close can take."""
 
 
 class Piece(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +55,7 @@ class Pieces:
     def __init__(self, symbol: str, ours: Iterable[Piece] = ()) -> None:
         self._symbol = symbol
         self._ours = {piece.position_id: piece for piece in ours}
+        self._former: deque[int] = deque(maxlen=_REMEMBERED)
         self._seen: dict[int, Seen] = {}
         self.looked = False
         """Whether the exchange's whole list has been seen in this run: before, somebody else's may stand unseen beside ours."""
@@ -69,6 +74,10 @@ class Pieces:
         """Return whether this is one of our pieces: open, or not certain to be closed."""
         return position_id in self._ours
 
+    def owned(self, position_id: int | None) -> bool:
+        """Return whether this is or was one of our pieces: fills of one close may be told in any order."""
+        return self.owns(position_id) or position_id in self._former
+
     def opened(self, position_id: int | None, side: Side, lots: int, losscut: int) -> None:
         """An entry of ours filled."""
         if position_id is not None:
@@ -83,7 +92,7 @@ class Pieces:
             self._resize(named, -lots)
             return
         if named is not None:
-            del self._ours[named.position_id]
+            self.drop(named.position_id)
             lots -= named.lots
         for piece in self.ours:
             part = min(lots, piece.lots)
@@ -143,8 +152,9 @@ class Pieces:
             self.drop(position_id)
 
     def drop(self, position_id: int) -> None:
-        """Forget a piece of which nothing is booked."""
-        self._ours.pop(position_id, None)
+        """It is ours no more: nothing of it is booked."""
+        if self._ours.pop(position_id, None) is not None:
+            self._former.append(position_id)
 
     def losscut_lots(self, stop: int) -> int:
         """Return lots the exchange would close by force not far beyond ``stop``: those whose entry said where."""
@@ -158,7 +168,8 @@ class Pieces:
             as_of_ns: What events told later than this, the list may not show yet.
         """
         self.looked, shown = True, {position.position_id: Seen(position.side, lots) for position, lots in listed if lots > 0}
-        self._ours = {number: piece for number, piece in self._ours.items() if piece.lots or number in shown}
+        for number in [number for number, piece in self._ours.items() if not piece.lots and number not in shown]:
+            self.drop(number)
         told = {number: seen for number, seen in self._seen.items() if seen.told_ns > as_of_ns}
         self._seen = told | shown
 

@@ -142,9 +142,10 @@ class OrderTracker:
             await self._alarm("exchange_error", f"execution {told.execution_id} tells of {money}: booked to the nearest micro-yen")
 
     def _stranger(self, execution: Execution, owner: Intent) -> int | None:
-        """Return the position that a close took and that is not ours, as far as we know."""
-        closes = self._books.ledger(self._symbol).on_leverage and not owner.opens
-        return execution.position_id if closes and not self._books.pieces(self._symbol).owns(execution.position_id) else None
+        """Return the position that a close took and that is not ours, as far as we know, nor was when the close was sent."""
+        closes, pieces = self._books.ledger(self._symbol).on_leverage and not owner.opens, self._books.pieces(self._symbol)
+        ours = pieces.owns(execution.position_id) if owner.shared else pieces.owned(execution.position_id)
+        return execution.position_id if closes and not ours else None
 
     def _may_be_of_an_entry_not_told_yet(self, execution: Execution, owner: Intent) -> bool:
         """Return whether a close took a position that nobody knows while an entry of ours is filling: it is asked again."""
