@@ -285,7 +285,7 @@ async def test_a_forced_close_of_an_order_that_nobody_lists_any_more_is_booked_b
     await held_in_two_positions(bench)
     whole = on_leverage(71, 7, Side.SELL, position_id=2)
     first, later = (
-        msgspec.structs.replace(whole, execution_id=number, size=BTC_JPY.size(lots), order_size=order_size)
+        msgspec.structs.replace(whole, execution_id=number, size=BTC_JPY.size(lots), order_size=order_size, settle=Settle.CLOSE)
         for number, lots in ((71, 2), (72, 3))
     )
     await bench.tracker.on_execution(first)
@@ -303,11 +303,17 @@ async def test_a_forced_close_of_an_order_that_nobody_lists_any_more_is_booked_b
     await bench.close()
 
 
-@pytest.mark.parametrize(("position_id", "purpose", "alarms"), [(1, "exit", 1), (2, "forced", 0)])
-async def test_an_order_that_was_given_up_turns_up_by_its_fills_alone(tmp_path: Path, position_id: int, purpose: str, alarms: int) -> None:
+@pytest.mark.parametrize(
+    ("position_id", "settle", "purpose", "alarms"),
+    [(1, Settle.CLOSE, "exit", 1), (2, Settle.CLOSE, "forced", 0), (1, Settle.LOSSCUT, "forced", 0)],
+)
+async def test_an_order_that_was_given_up_turns_up_by_its_fills_alone(
+    tmp_path: Path, position_id: int, settle: Settle, purpose: str, alarms: int
+) -> None:
     bench = Bench(tmp_path, BTC_JPY)
     await held_in_two_positions(bench)
-    await bench.tracker.on_execution(on_leverage(71, 7, Side.SELL, position_id=position_id))
+    closed = on_leverage(71, 7, Side.SELL, position_id=position_id)
+    await bench.tracker.on_execution(msgspec.structs.replace(closed, settle=settle))
     bench.clock.advance(8.001)
     await bench.tracker.claim_forced()
     assert bench.sql("SELECT purpose FROM intents WHERE order_id = 7") == [(purpose,)]

@@ -443,7 +443,7 @@ class OrderTracker:
         order = told_by_fills(executions, at_most=self._instrument.size(abs(self._books.position(self._symbol))))
         for intent in self._books.absent(self._symbol):
             alike = may_have_filled(executions, intent, self._instrument) and made_in_time(order, intent)
-            if alike and not self._closed_another_position(order, intent):
+            if alike and order.settle is intent.settle and not self._closed_another_position(order, intent):
                 await self._take_late(intent, order)
                 return
         await self._adopt_forced(order)
