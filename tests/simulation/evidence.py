@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gmobot.core.instrument import Instrument
+from gmobot.core.records import BAR_LATE
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.live import emergency
 
@@ -131,12 +132,13 @@ class Evidence:
         return Prices(*(json.loads(rows[0][0])[name] for name in Prices._fields)) if rows else None
 
     def asked(self, symbol: str, decision_id: int, sign: int) -> bool:
-        """Return whether the bar of a symbol's decision was journaled lately, with a desire in a direction."""
+        """Return whether the bar of a symbol's decision was journaled lately, came in time and brought a desire in a direction."""
         query = (
             "SELECT 1 FROM (SELECT kind, payload FROM journal WHERE symbol = ? ORDER BY seq DESC LIMIT 60) WHERE kind = 'bar' "
-            "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = ?"
+            "AND json_extract(payload, '$.bar.open_time') = ? AND json_extract(payload, '$.desired.action') = ? "
+            "AND json_extract(payload, '$.bar.flags') & ? = 0"
         )
-        return bool(self._all(query, symbol, decision_id, sign))
+        return bool(self._all(query, symbol, decision_id, sign, BAR_LATE))
 
     def account(self) -> dict[str, int]:
         """Return the account-wide numbers, by name."""

@@ -39,6 +39,7 @@ from tests.simulation.setting import BALANCES, FOREIGN_LOTS, INSTRUMENTS
 from tests.simulation.trouble import BOUNDS, Trouble
 
 from gmobot.clock import NS_PER_SECOND
+from gmobot.core.records import BAR_LATE
 from gmobot.emulator.engine.checks import NewOrder
 from gmobot.emulator.engine.exchange import Exchange, account
 from gmobot.emulator.engine.records import Account, Order
@@ -188,9 +189,11 @@ def test_no_entry_after_a_latch(database: Path, evidence: Evidence, latch: Latch
     no_entry_after_halt(evidence, Prior(1, 77, "entry"))
 
 
-@pytest.mark.parametrize(("payload", "asked"), [(77, True), (78, False)])
-def test_an_entry_serves_a_journaled_decision(database: Path, evidence: Evidence, payload: int, asked: bool) -> None:  # parametrised
-    row = f'{{"bar": {{"open_time": {payload}}}, "desired": {{"action": 1}}}}'
+@pytest.mark.parametrize(("payload", "flags", "asked"), [(77, 0, True), (78, 0, False), (77, BAR_LATE, False)])
+def test_an_entry_serves_a_journaled_decision_of_a_bar_that_came_in_time(
+    database: Path, evidence: Evidence, payload: int, flags: int, *, asked: bool
+) -> None:
+    row = f'{{"bar": {{"open_time": {payload}, "flags": {flags}}}, "desired": {{"action": 1}}}}'
     journal = "INSERT INTO journal (run_id, at_ns, kind, symbol, payload) VALUES ('r', 1, 'bar', 'BTC', ?)"
     apply(database, (journal, (row,)))
     with pytest.raises(Violation, match="no decision asked for"):
