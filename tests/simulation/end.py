@@ -14,6 +14,7 @@ from tests.simulation.ours import OurAccount, Violation
 from gmobot.clock import trading_day
 from gmobot.emulator.engine.exchange import Exchange
 from gmobot.emulator.engine.records import Account, Order
+from gmobot.ops.audit_read import events
 
 LATEST_NS = 30_000_000_000
 """How long after its sending an order may be accepted, as far as the daemon believes."""
@@ -37,6 +38,7 @@ def check_end(exchange: Exchange, account: Account, ours: OurAccount, var: Path,
     problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
         problems += _orders(db, account, ours, forced) + _money(db, account, ours) + _days(db, began_ns, exchange.clock.now_ns())
+        problems += _told(db, var / "logs")
     if problems:
         raise Violation("; ".join(problems))
     audit_chain_verifies(var / "logs")
@@ -99,3 +101,16 @@ def _days(db: sqlite3.Connection, began_ns: int, now_ns: int) -> list[str]:
         f"days {ended} left totals behind, {expected} have ended": ended != expected,
     }
     return [problem for problem, holds in problems.items() if holds]
+
+
+def _told(db: sqlite3.Connection, logs: Path) -> list[str]:
+    """Look whether the audit log tells of every fill that is booked and of every order that was accepted, and of no other."""
+    told: dict[str, set[int]] = {"fill": set(), "order_intent": set()}
+    for event in events(logs):
+        if event["event"] in told and event.get("sent", True):
+            told[event["event"]].add(int(event["execution_id" if event["event"] == "fill" else "intent_id"]))
+    there = {
+        "fill": {row[0] for row in db.execute("SELECT execution_id FROM fills")},
+        "order_intent": {row[0] for row in db.execute("SELECT intent_id FROM intents WHERE purpose <> 'forced'")},
+    }
+    return [f"the audit log tells of each {kind}: {told[kind] ^ there[kind]}" for kind in told if told[kind] != there[kind]]

@@ -30,6 +30,7 @@ from gmobot.live.housekeeping import Housekeeping
 from gmobot.live.intents import Fill, Intent, Latch, Purpose
 from gmobot.live.ledger import SymbolLedger
 from gmobot.live.plan import Action, Cancel, Place, Situation
+from gmobot.live.records import Event
 from gmobot.live.search import Search
 from gmobot.live.sender import Sender
 from gmobot.live.store import Store
@@ -452,3 +453,23 @@ def test_shrinking_plays_few_plans_and_keeps_the_order() -> None:
 
 def test_a_plan_that_fails_without_any_happening_shrinks_to_nothing() -> None:
     assert shrunk(plan(HALT, KILL), lambda _: True).happenings == ()
+
+
+def test_a_fill_that_the_audit_log_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Store.book
+
+    async def quietly(self: Store, fill: Fill, intent: Intent, ledger: Mapping[str, int], events: Sequence[Event], *rest: Any) -> None:
+        await right(self, fill, intent, ledger, [event for event in events if event.name != "fill"], *rest)
+
+    monkeypatch.setattr(Store, "book", quietly)
+    assert "the audit log tells of each fill" in found(plan())
+
+
+def test_an_intent_that_the_audit_log_leaves_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = Store.add_intent
+
+    async def quietly(self: Store, draft: Intent, event: Callable[[Intent], Event], **rest: Any) -> Intent:
+        return await right(self, draft, lambda made: Event("unheard", event(made).fields), **rest)
+
+    monkeypatch.setattr(Store, "add_intent", quietly)
+    assert "the audit log tells of each order_intent" in found(plan())
