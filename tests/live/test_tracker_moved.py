@@ -35,7 +35,7 @@ async def test_it_is_ours_once_nothing_else_can_be_and_halts(bench: Bench) -> No
     assert (len(bench.books.unresolved()), bench.alarms) == (1, [])
     await until_concluded(bench)
     assert bench.alarms == [
-        (REASON, "order 7 looks like intent 1 in all but its price: it is taken for ours, moved"),
+        (REASON, "order 7 looks like intent 1 in all but its price: it is taken for ours, moved by another hand"),
     ]
     now = bench.books.by_order(7)
     assert now is not None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 
 from gmobot.clock import NS_PER_SECOND
@@ -16,15 +15,6 @@ _UNSTAMPED_NS = 60 * NS_PER_SECOND
 """How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
 _LATEST_NS = 30 * NS_PER_SECOND
 """How much later than it was sent the exchange may have accepted an order that nothing but the time tells apart from others."""
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Events of an order that nobody owns yet."""
-
-    since_ns: int
-    executions: list[Execution]
-    updates: list[Order]
 
 
 def looks_like(order: Order, intent: Intent, instrument: Instrument) -> bool:

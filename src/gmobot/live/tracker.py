@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 
 import msgspec
 
@@ -25,7 +26,6 @@ from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import (
     CLOCK_TOLERANCE_NS,
-    Waiting,
     looks_like,
     looks_moved,
     made_in_time,
@@ -48,6 +48,15 @@ _FINAL_STATE = {
     OrderStatus.CANCELLED: IntentState.CANCELLED,
     OrderStatus.EXPIRED: IntentState.EXPIRED,
 }
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Events of an order that nobody owns yet."""
+
+    since_ns: int
+    executions: list[Execution]
+    updates: list[Order]
 
 
 class OrderTracker:
@@ -278,8 +287,7 @@ class OrderTracker:
                 self._changed()
         elif len(moved) == 1:
             strangers.remove(moved[0])
-            told = f"order {moved[0].order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved"
-            await self._alarm("order_outcome_unknown", told)
+            await self._alarm("order_outcome_unknown", _moved_text(moved[0], intent))
             await self._adopt(intent, moved[0])
         else:
             ids = ", ".join(str(order.order_id) for order in moved)
@@ -570,3 +578,7 @@ def _to_the_micro_yen(execution: Execution) -> Execution:
         fee_jpy=to_nearest_uyen(execution.fee_jpy),
         realized_pnl_jpy=None if gain is None else to_nearest_uyen(gain),
     )
+
+
+def _moved_text(order: Order, intent: Intent) -> str:
+    return f"order {order.order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved by another hand"
