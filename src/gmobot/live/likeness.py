@@ -17,6 +17,15 @@ _LATEST_NS = 30 * NS_PER_SECOND
 """How much later than it was sent the exchange may have accepted an order that nothing but the time tells apart from others."""
 
 
+def forgotten_after_ns(visibility_ns: int) -> int:
+    """Return how long an order may be missing from every answer before the exchange is taken to have forgotten it.
+
+    Args:
+        visibility_ns: How long something may stay invisible to questions.
+    """
+    return 2 * visibility_ns + CLOCK_TOLERANCE_NS
+
+
 def looks_like(order: Order, intent: Intent, instrument: Instrument) -> bool:
     """Return whether it looks exactly like the intent, and is not older."""
     at_its_price = intent.type is OrderType.MARKET or order.price == instrument.price(intent.price)

@@ -26,6 +26,7 @@ from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import (
     CLOCK_TOLERANCE_NS,
+    forgotten_after_ns,
     looks_like,
     looks_moved,
     made_in_time,
@@ -315,7 +316,7 @@ class OrderTracker:
 
     def _forgotten_ns(self) -> int:
         """Return since when an order must be told of for nobody to wait for more than its fills: the exchange has forgotten it."""
-        return elapsed_ns(self._clock) - 2 * self._visibility_ns - CLOCK_TOLERANCE_NS
+        return elapsed_ns(self._clock) - forgotten_after_ns(self._visibility_ns)
 
     def _is_absent(self, intent: Intent, asked_ns: int) -> bool:
         """Return whether having found nothing proves that there is nothing.

@@ -19,7 +19,7 @@ from gmobot.errors import Category, Unavailable
 from gmobot.live.books import Books
 from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState
-from gmobot.live.likeness import CLOCK_TOLERANCE_NS
+from gmobot.live.likeness import forgotten_after_ns
 from gmobot.venue.gmo.rest import GmoRest
 from gmobot.venue.models import Execution, Side
 
@@ -70,7 +70,7 @@ class Unlisted:
     def is_overdue(self, intent: Intent) -> bool:
         """Return whether an answer without it is no longer a matter of patience."""
         now = elapsed_ns(self._clock)
-        return now - self._since.setdefault(intent.intent_id, now) > 2 * self._visibility_ns + CLOCK_TOLERANCE_NS
+        return now - self._since.setdefault(intent.intent_id, now) > forgotten_after_ns(self._visibility_ns)
 
     async def end(self, intent: Intent, told: Iterable[Execution]) -> bool:
         """End it, unless something it filled is still to be booked. Returns whether it has ended.
