@@ -179,7 +179,7 @@ class Acts:
         watch = self._world.watch
         try:
             if name == "resume":
-                self._world.acknowledged = self._world.config.hash()
+                self._world.acknowledged = self._world.config_hash
                 watch.resumed(self._world)
                 if await commands.resume("simulation", acknowledge=True) is None:
                     watch.accepted()

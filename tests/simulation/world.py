@@ -83,7 +83,7 @@ class World:
         self.draw = random.Random(f"world:{plan.seed}")
         self._folder = Folder(plan.seed)
         self.var = self._folder.path
-        self.config = configured(plan, self.var)
+        self._configure(configured(plan, self.var))
         self.clock = DaemonClock(loop)
         self.disk = Disk(random.Random(f"disk:{plan.seed}"))
         traded = {symbol: INSTRUMENTS[symbol] for symbol in plan.symbols}
@@ -124,6 +124,10 @@ class World:
         """What is ours of the first symbol."""
         return self.our_account.by_symbol[self.symbol]
 
+    def _configure(self, config: Config) -> None:
+        """Take a configuration; its hash is asked for at every order and look, so it is kept."""
+        self.config, self.config_hash = config, config.hash()
+
     # --- invariants -----------------------------------------------------------------------------------
 
     def check(self) -> None:
@@ -145,11 +149,11 @@ class World:
         config = self.config
         if not config.execute_orders:
             return False
-        return config.environment is not Environment.PRODUCTION or self.evidence.latches().get("armed") == config.hash()
+        return config.environment is not Environment.PRODUCTION or self.evidence.latches().get("armed") == self.config_hash
 
     def _sends(self) -> bool:
         """Return whether orders may leave: an acknowledgement counts from when it is given, whenever the file has it."""
-        return self._armed() or (self.config.execute_orders and self.acknowledged == self.config.hash())
+        return self._armed() or (self.config.execute_orders and self.acknowledged == self.config_hash)
 
     def recording(self) -> bool:
         """Return whether the file of a living daemon takes what it decides; what it keeps elsewhere is there again soon after."""
@@ -274,7 +278,7 @@ class World:
             process.daemon.stop()
             await asyncio.wait({process.task})
             self._check_stopped(process)
-        self.config = config
+        self._configure(config)
         if process.life.dead:
             await self.bury()
             return
@@ -390,7 +394,7 @@ class World:
             Links(rest, public, rest, private),
             dict.fromkeys(self.plan.symbols, self.program),
             store=store,
-            telemetry=Telemetry(version="sim", config_hash=self.config.hash()),
+            telemetry=Telemetry(version="sim", config_hash=self.config_hash),
             clock=clock,
             decision_worker=decider,
             run_id=run_id,
