@@ -227,6 +227,11 @@ class OurAccount:
         self.by_symbol = {symbol: Ours(exchange, account, symbol, FOREIGN_LOTS) for symbol in symbols}
 
     @property
+    def told(self) -> bool:
+        """Whether the exchange has told of anything that nobody has looked at yet."""
+        return any(ours.dirty or ours.prints or ours.taken for ours in self.by_symbol.values())
+
+    @property
     def foreign_orders(self) -> set[int]:
         """Orders that a hand placed, in any symbol."""
         return set().union(*(ours.foreign_orders for ours in self.by_symbol.values()))

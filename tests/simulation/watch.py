@@ -1,8 +1,8 @@
 """When each invariant is looked at, and why that is as good as after every step.
 
-- *At every step*: exposure, what is foreign, protection, what the tape has traded, where STOPs rest. Their sums are made again
-  only when the exchange has told of an order, an execution or a position, since nothing else can change them; time without
-  protection is added up at every step. What the account has lost is looked at four times a second.
+- *At every step in which time passed, or in which the exchange, the daemon's file or an operator told of anything*: exposure,
+  what is foreign, protection, what the tape has traded, where STOPs rest. Nothing else can change them, nor add to the time
+  without protection. What the account has lost is looked at four times a second.
 - *At every order, change and cancel that reaches the exchange*, before it takes it: intents, latches, foreign orders, why a
   close leaves, the account's leverage, and which outcomes were unknown as it left. There is no other way to raise exposure.
 - *After every write of the daemon*: what is booked, against what was executed, and the ledgers against what is booked.
@@ -184,6 +184,8 @@ class Watch:
         self._symbols = {symbol: SymbolWatch(known, evidence, limits) for symbol, known in ours.by_symbol.items()}
         self._drawdown = Drawdown(limits.losses)
         self._judged_at = 0.0
+        self._stepped_at = float("-inf")
+        self._told = False
         self._news = False
         self._behind_at = float("-inf")
         self._kept: dict[str, int] = {}
@@ -200,7 +202,10 @@ class Watch:
         return _longest(watch.exits.longest for watch in self._symbols.values())
 
     def step(self, now: float, state: State) -> None:
-        """Look at what must hold after every step."""
+        """Look at what must hold after every step; nothing can have changed where no time passed and nothing was told."""
+        if now == self._stepped_at and not self._told and not self._ours.told:
+            return
+        self._stepped_at, self._told = now, False
         for watch in self._symbols.values():
             watch.step(now, state)
         if now - self._judged_at >= JUDGED_EVERY:
@@ -210,12 +215,14 @@ class Watch:
 
     def commanded(self, command: str) -> None:
         """A command was called done: from now on it is kept, whatever becomes of the daemon and its file."""
+        self._told = True
         self._evidence.commanded.add(command)
         for watch in self._symbols.values():
             watch.news = True
 
     def resumed(self, state: State) -> None:
         """An operator resumes and takes back what is latched: from here on nobody can tell when it is, and the file alone judges."""
+        self._told = True
         self._evidence.commanded.clear()
         self._drawdown.resumes()
         for watch in self._symbols.values():
@@ -233,12 +240,14 @@ class Watch:
 
     def began(self) -> None:
         """A daemon begins."""
+        self._told = True
         self._drawdown.began()
         for watch in self._symbols.values():
             watch.began()
 
     def moved(self, symbol: str, prices: Prices) -> None:
         """The prices of a symbol's decision were changed under the daemon's hands."""
+        self._told = True
         self._symbols[symbol].moved(prices)
 
     def leaves(self, request: Request) -> None:
@@ -278,7 +287,7 @@ class Watch:
 
     def written(self) -> None:
         """Look at the books after the daemon wrote to its database."""
-        self._news = True
+        self._told = self._news = True
         for watch in self._symbols.values():
             watch.news = True
         fills = self._evidence.fills()
