@@ -259,38 +259,75 @@ class StopPrices(Patience):
         self.bear(now, state, f"every STOP is where it is wanted: {wrong} instead of {wanted}" if wrong else "")
 
 
-class TradeLosses(Patience):
-    """A trade that lost more than it may is followed by a halt, as the exchange's executions tell of it.
+class Trade:
+    """Fills added up from one that opens until nothing is held.
 
-    The open position's loss is the daemon's to value. No halt is due for it, but one that names it needs one that was there.
+    Attributes:
+        lots: What is held, signed.
+        cash_uyen: What the fills since it opened did to the yen.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self._instrument = instrument
+        self.lots = self.cash_uyen = 0
+
+    def add(self, signed: int, ticks: int, fee_uyen: int) -> int | None:
+        """Add a fill. Returns what the trade brought if that closed it."""
+        self.lots += signed
+        self.cash_uyen -= self._instrument.notional_uyen(ticks, signed) + fee_uyen
+        if self.lots:
+            return None
+        brought, self.cash_uyen = self.cash_uyen, 0
+        return brought
+
+    def worth_uyen(self, ticks: int) -> int:
+        """Return what the trade brings, with what is held at a price."""
+        return self.cash_uyen + self._instrument.notional_uyen(ticks, self.lots)
+
+
+class TradeLosses(Patience):
+    """A trade that lost more than it may is followed by a halt.
+
+    It is one as the books tell it, fill by fill as they were booked: an entry's second fill that is heard of only after the
+    first was closed is a trade of its own. The open position's loss is the daemon's to value. No halt is due for it, but one
+    that names it needs one that was there, at the exchange or in the books.
     """
 
     def __init__(self, instrument: Instrument, limit_jpy: Decimal) -> None:
         super().__init__()
-        self._instrument = instrument
+        self._executed, self._booked = Trade(instrument), Trade(instrument)
         self._worst: deque[tuple[float, int]] = deque()
         self._limit = to_uyen(limit_jpy + LOSS_ROUNDING_JPY) if limit_jpy else 0
-        self._seen = self._lots = self._cash = self._ticks = 0
+        self._seen = self._ticks = 0
+        self._known: set[int] = set()
+        self._now = 0.0
         self._beyond = 0
 
     def take(self, now: float, fills: Sequence[Execution], ticks: int) -> None:
         """Add up what is new of our fills, and value what is open at a price."""
+        self._now = now
         if not self._limit or (ticks == self._ticks and len(fills) == self._seen):
             return
         self._ticks = ticks
         for fill in fills[self._seen :]:
-            signed = fill.lots * fill.sign
-            self._lots += signed
-            self._cash -= self._instrument.notional_uyen(fill.ticks, signed) + fill.fee_uyen
-            if self._lots == 0:
-                self._beyond = max(self._beyond, -self._cash) if -self._cash > self._limit else self._beyond
-                self._worst.append((now, self._cash))
-                self._cash = 0
+            brought = self._executed.add(fill.lots * fill.sign, fill.ticks, fill.fee_uyen)
+            if brought is not None:
+                self._worst.append((now, brought))
         self._seen = len(fills)
-        if self._lots:
-            self._worst.append((now, self._cash + self._instrument.notional_uyen(ticks, self._lots)))
+        if self._executed.lots:
+            self._worst.append((now, self._executed.worth_uyen(ticks)))
         while self._worst and self._worst[0][0] < now - JUDGED_SECONDS:
             self._worst.popleft()
+
+    def book(self, booked: Mapping[int, Booked]) -> None:
+        """Add up what is new among the fills that are booked; the daemon books those that it hears of together by number."""
+        for number in sorted(booked.keys() - self._known):
+            self._known.add(number)
+            fill = booked[number]
+            brought = self._booked.add(fill.lots if fill.side == "BUY" else -fill.lots, fill.ticks, fill.fee_uyen)
+            if brought is not None and self._limit:
+                self._worst.append((self._now, brought))
+                self._beyond = max(self._beyond, -brought) if -brought > self._limit else self._beyond
 
     def may_halt(self) -> bool:
         """Return whether a trade has lost about what it may, as far as it matters."""

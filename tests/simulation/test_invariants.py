@@ -366,14 +366,18 @@ def test_foreign_orders_are_not_cancelled() -> None:
 # --- books --------------------------------------------------------------------------------------------
 
 
-def booked_as_executed() -> tuple[dict[int, Booked], Ours]:
-    exchange, customer, ours = made("BTC")
-    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
-    rows = {
+def booked_of(ours: Ours) -> dict[int, Booked]:
+    """Return the rows of what was executed, by number."""
+    return {
         number: Booked(done.order.order_id, done.order.symbol, done.order.side, done.lots, done.ticks, done.fee_uyen, 0)
         for number, done in ours.executions.items()
     }
-    return rows, ours
+
+
+def booked_as_executed() -> tuple[dict[int, Booked], Ours]:
+    exchange, customer, ours = made("BTC")
+    exchange.place(customer, NewOrder("BTC", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
+    return booked_of(ours), ours
 
 
 def test_what_is_booked_happened_exactly_so() -> None:
@@ -470,6 +474,7 @@ def lost_too_much() -> TradeLosses:
         exchange.symbols["BTC"].book.recentre(side, price)
         exchange.place(customer, NewOrder("BTC", side, "MARKET", "FAK", Decimal("0.01"), None))
         losses.take(0.0, ours.fills, ours.last)
+        losses.book(booked_of(ours))
         losses.look(0.0, dict, Always(Trouble.NONE))
     return losses
 
@@ -490,6 +495,20 @@ def test_a_trade_that_lost_too_much_is_followed_by_a_halt() -> None:
         losses.look(5.1, dict, calm)
     losses.look(5.2, lambda: {"halt": "max_trade_loss_exceeded"}, calm)
     losses.look(100.0, dict, calm)
+
+
+@pytest.mark.parametrize(("batches", "halts"), [(((1, 2, 3, 4),), True), (((1, 2), (3, 4)), True), (((1, 3), (2, 4)), False)])
+def test_a_fill_that_is_heard_of_after_the_close_is_a_trade_of_its_own(batches: tuple[tuple[int, ...], ...], halts: bool) -> None:
+    """Two fills of 0.005 each are bought and sold at a loss of 60 yen each; a trade may lose 100."""
+    fills = {n: Booked(n, "BTC", "BUY" if n < 3 else "SELL", 500, 10_000_000 if n < 3 else 9_988_000, 0, 0) for n in (1, 2, 3, 4)}
+    losses = TradeLosses(BTC, Decimal(100))
+    known: dict[int, Booked] = {}
+    for numbers in batches:
+        known |= {number: fills[number] for number in numbers}
+        losses.book(known)
+    losses.look(0.0, dict, Always(Trouble.NONE))
+    with pytest.raises(Violation, match="a trade has lost 120 yen") if halts else nullcontext():
+        losses.look(6.0, dict, Always(Trouble.NONE))
 
 
 def test_what_an_abort_closes_is_to_go_even_if_only_the_halt_was_latched(database: Path) -> None:

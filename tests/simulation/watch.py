@@ -301,6 +301,7 @@ class Watch:
         for symbol, ours in self._ours.by_symbol.items():
             its = {number: fill for number, fill in booked.items() if fill.symbol == symbol}
             ledger_is_what_is_booked(ledgers.get(symbol, {}), its, ours.instrument)
+            self._symbols[symbol].losses.book(its)
 
     def _entry(self, prior: Prior, new: NewOrder) -> None:
         """Look at an order that opens; what it adds to the account counts as if it had been taken."""
