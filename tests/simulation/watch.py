@@ -264,7 +264,7 @@ class Watch:
         no_order_without_a_prior_intent(priors, new)
         prior = no_intent_with_two_live_orders(priors, self._sent, new)
         if prior.purpose == "entry":
-            self._entry(prior, new)
+            self._entry(prior, new, state)
         elif prior.purpose == "exit":
             self._symbols[new.symbol].closes(new, state)
         elif new.price is not None:
@@ -303,11 +303,14 @@ class Watch:
             ledger_is_what_is_booked(ledgers.get(symbol, {}), its, ours.instrument)
             self._symbols[symbol].losses.book(its)
 
-    def _entry(self, prior: Prior, new: NewOrder) -> None:
+    def _entry(self, prior: Prior, new: NewOrder, state: State) -> None:
         """Look at an order that opens; what it adds to the account counts as if it had been taken."""
         nothing_raising_while_unknown(self._unknown[new.symbol], prior)
         no_entry_after_halt(self._evidence, prior)
         asked_for(self._evidence, prior, new)
+        if self._news:
+            # The day may have turned since the last look.
+            self._judge(self._judged_at, state)
         self._drawdown.entry(self._judged_at)
         ours, limits = self._ours.by_symbol[new.symbol], self._limits
         positions_within_limits({*self._ours.open_symbols(), new.symbol}, limits.positions)
