@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from tests.simulation.setting import FOREIGN_LOTS, VISIBILITY_SECONDS
+from tests.simulation.trouble import COMPARED_SECONDS
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Product
@@ -54,8 +55,20 @@ class Ours:
         dirty: Whether the exchange has told of anything since the sums were made.
     """
 
-    def __init__(self, exchange: Exchange, account: Account, symbol: str, foreign_lots: int) -> None:
+    def __init__(
+        self, exchange: Exchange, account: Account, symbol: str, foreign_lots: int, tells: Callable[[], bool] = lambda: True
+    ) -> None:
+        """Make it.
+
+        Args:
+            exchange: Tells what happens.
+            account: The daemon's, and the hand's.
+            symbol: What is traded.
+            foreign_lots: Coins that were there before.
+            tells: Whether events reach the daemon.
+        """
         self._account = account
+        self._tells = tells
         self._exchange = exchange
         self.symbol = symbol
         self.instrument = exchange.instruments[symbol]
@@ -204,13 +217,14 @@ class Ours:
         """See whether a close of ours took a position of somebody else's that could be known when it was sent.
 
         The documented exception: somebody opens a position on our side while a bulk close is on its way, or so short before
-        it that no question need show it yet.
+        it that no question need show it yet; where no event tells of it, no comparison either.
         """
         order = execution.order
         if order.order_type == "LOSSCUT" or not order.settles:
             return
         for position in (position for position, _ in execution.parts if position.position_id in self.foreign_positions):
-            known_ns = position.at_ns + int((self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS) * NS_PER_SECOND)
+            hidden = self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS
+            known_ns = position.at_ns + int((hidden if self._tells() else hidden + COMPARED_SECONDS) * NS_PER_SECOND)
             if order.at_ns > known_ns:
                 seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
                 self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
@@ -223,8 +237,8 @@ class OurAccount:
         by_symbol: What is ours of each.
     """
 
-    def __init__(self, exchange: Exchange, account: Account, symbols: Iterable[str]) -> None:
-        self.by_symbol = {symbol: Ours(exchange, account, symbol, FOREIGN_LOTS) for symbol in symbols}
+    def __init__(self, exchange: Exchange, account: Account, symbols: Iterable[str], tells: Callable[[], bool] = lambda: True) -> None:
+        self.by_symbol = {symbol: Ours(exchange, account, symbol, FOREIGN_LOTS, tells) for symbol in symbols}
 
     @property
     def told(self) -> bool:

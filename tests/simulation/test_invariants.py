@@ -111,10 +111,10 @@ def apply(database: Path, *batch: statements.Statement) -> None:
             db.execute(sql, values)
 
 
-def made(symbol: str) -> tuple[Exchange, Account, Ours]:
-    """Return an exchange whose customer has yen and coins that are nobody's business."""
+def made(symbol: str, *, tells: bool = True) -> tuple[Exchange, Account, Ours]:
+    """Return an exchange whose customer has yen and coins that are nobody's business, and whose events tell the daemon of it."""
     exchange, customer = listing(symbol)
-    ours = Ours(exchange, customer, symbol, FOREIGN_LOTS)
+    ours = Ours(exchange, customer, symbol, FOREIGN_LOTS, lambda: tells)
     return exchange, customer, ours
 
 
@@ -281,9 +281,11 @@ def test_foreign_positions_are_not_closed_and_sides_are_not_mixed() -> None:
         ours.refresh()
 
 
-@pytest.mark.parametrize(("age", "touched"), [(0.0, False), (3.0, False), (3.1, True)])
-def test_a_close_that_fills_on_a_foreign_position_is_found_when_that_could_be_known(age: float, touched: bool) -> None:
-    exchange, customer, ours = made("BTC_JPY")
+@pytest.mark.parametrize(
+    ("age", "tells", "touched"), [(0.0, True, False), (3.0, True, False), (3.1, True, True), (31.0, False, False), (31.1, False, True)]
+)
+def test_a_close_that_fills_on_a_foreign_position_is_found_when_that_could_be_known(age: float, tells: bool, touched: bool) -> None:
+    exchange, customer, ours = made("BTC_JPY", tells=tells)
     ours.foreign_orders.add(exchange._order_id + 1)
     exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.02"), None))
     exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
@@ -292,7 +294,7 @@ def test_a_close_that_fills_on_a_foreign_position_is_found_when_that_could_be_kn
         position.at_ns -= int(age * NS_PER_SECOND)
     exchange.close(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
     if touched:
-        with pytest.raises(Violation, match=r"nothing foreign touched: order .* which was not ours and 3\.1 s old"):
+        with pytest.raises(Violation, match=f"nothing foreign touched: order .* which was not ours and {age} s old"):
             ours.refresh()
     else:
         assert ours.refresh() == Holding(lots=10), "somebody opened in the same moment: that may happen"

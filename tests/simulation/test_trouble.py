@@ -150,6 +150,28 @@ def test_a_stream_counts_as_down_only_while_it_is_and_only_for_a_reason() -> Non
     assert bench.wire.trouble() is Trouble.NONE
 
 
+def test_an_order_that_met_a_hand_s_is_tried_again_soon() -> None:
+    bench = Bench().started()
+    bench.at += 60.0
+    assert bench.wire.trouble() is Trouble.NONE
+    bench.wire.met()
+    assert bench.wire.trouble() is Trouble.IN_THE_WAY
+    bench.at += 3.1
+    assert bench.wire.trouble() is Trouble.NONE
+
+
+def test_events_tell_unless_they_are_lost_or_nobody_can_hear_them() -> None:
+    bench = Bench().started()
+    bench.at += 60.0
+    assert bench.wire.tells()
+    bench.strike(Fault.EVENT_LOST, "executionEvents")
+    assert not bench.wire.tells()
+    bench.at += 60.0
+    assert bench.wire.tells()
+    bench.wire.cut = True
+    assert not bench.wire.tells()
+
+
 def test_a_closed_exchange_takes_nothing_and_is_noticed_when_it_opens() -> None:
     bench = Bench().started()
     bench.api.exchange.status = "PREOPEN"

@@ -44,6 +44,8 @@ class Trouble(StrEnum):
     """A fault refused a write, or the exchange cancels what it has accepted."""
     KEPT_OUT = "kept_out"
     """The key was refused for a write, which makes the daemon ask more seldom."""
+    IN_THE_WAY = "in_the_way"
+    """A hand's order rests where an exit would fill, and the exchange lets no order meet one of its own account."""
     STREAM_DOWN = "stream_down"
     """Faults took the private stream away."""
     EVENT_MISSING = "event_missing"
@@ -66,6 +68,7 @@ BOUNDS: Mapping[Trouble, float] = {
     Trouble.REPLY_AWAITED: 30.0,
     Trouble.WRITE_REFUSED: 15.0,  # several in a row, each tried again after a second, after two where too many were sent
     Trouble.KEPT_OUT: 30.0,  # several in a row, up to five seconds apart
+    Trouble.IN_THE_WAY: 50.0,  # until the market has left it behind, or taken it
     Trouble.STREAM_DOWN: 45.0,
     Trouble.EVENT_MISSING: 30.0,  # until the next comparison
     Trouble.QUESTION_FAILED: 5.0,
@@ -89,6 +92,7 @@ _LASTS: Mapping[Trouble, float] = {
     Trouble.OUTCOME_UNKNOWN: 8.0,  # both delays, and the questions
     Trouble.WRITE_REFUSED: 3.0,
     Trouble.KEPT_OUT: 6.0,
+    Trouble.IN_THE_WAY: 3.0,  # tried again after a second
     Trouble.STREAM_DOWN: 10.0,
     Trouble.EVENT_MISSING: 5.0,
     Trouble.QUESTION_FAILED: 3.0,
@@ -113,8 +117,8 @@ _SOCKET = (Fault.SOCKET_SILENT, Fault.SOCKET_DROPPED)
 _WRITE, _QUESTION, _TOKEN, _CONNECT, _PRIVATE = "write", "question", "token", "connect", "private"
 _POSITIONS = "positionEvents"
 """It tells of other people's positions; what is ours, and filled, the other two tell."""
-_COMPARED_SECONDS = 28.0
-"""A fill that no event told of is found by the next comparison at the latest."""
+COMPARED_SECONDS = 28.0
+"""What no event told of is found by the next comparison at the latest."""
 _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
     (fault, place): (cause, _LASTS[cause] if seconds is None else seconds)
     for faults, place, cause, seconds in (
@@ -126,7 +130,7 @@ _STRIKES: Mapping[tuple[Fault, str], tuple[Trouble, float]] = {
         ((Fault.HANDSHAKE_REFUSED, Fault.TOKEN_INVALIDATED), _CONNECT, Trouble.STREAM_DOWN, None),
         (_SOCKET, _PRIVATE, Trouble.STREAM_DOWN, _SILENT_SECONDS),
         (_SOCKET, _POSITIONS, Trouble.STREAM_DOWN, _SILENT_SECONDS),
-        ((Fault.EVENT_LOST,), _PRIVATE, Trouble.EVENT_MISSING, _COMPARED_SECONDS),
+        ((Fault.EVENT_LOST,), _PRIVATE, Trouble.EVENT_MISSING, COMPARED_SECONDS),
         ((Fault.EVENT_DELAYED, Fault.EVENT_REORDERED), _PRIVATE, Trouble.EVENT_MISSING, None),
     )
     for fault in faults
@@ -215,6 +219,10 @@ class Wire:
         """The daemon moves an order: no event tells whether that was done."""
         self._changed_until = self._now() + _LASTS[Trouble.EVENT_MISSING]
 
+    def met(self) -> None:
+        """An order of the daemon's expired because it would have met a hand's."""
+        self._last(Trouble.IN_THE_WAY)
+
     def moved_by_hand(self) -> None:
         """An order of the daemon's has another price, of which no event tells: it has to be asked for."""
         self._last(Trouble.EVENT_MISSING, _ASKED_ABOUT_SECONDS)
@@ -234,6 +242,10 @@ class Wire:
                 self._last(Trouble.STREAM_DOWN)
                 # Until the private stream is back, what becomes of a STOP that is taken away has to be asked for.
                 self._last(Trouble.EVENT_MISSING, _LASTS[Trouble.REOPENED] + _AFTER_STREAM_SECONDS)
+
+    def tells(self) -> bool:
+        """Return whether events tell the daemon what happens to the account: else it has to be asked for."""
+        return not (self.cut or self._stream_is_down() or self._is(Trouble.EVENT_MISSING))
 
     def trouble(self) -> Trouble:
         """Return what may keep a living daemon from protecting its position now."""
@@ -255,7 +267,7 @@ class Wire:
             return Trouble.REPLY_AWAITED
         if down:
             return Trouble.STREAM_DOWN
-        others = (Trouble.WRITE_REFUSED, Trouble.KEPT_OUT, Trouble.EVENT_MISSING, Trouble.QUESTION_FAILED)
+        others = (Trouble.WRITE_REFUSED, Trouble.KEPT_OUT, Trouble.IN_THE_WAY, Trouble.EVENT_MISSING, Trouble.QUESTION_FAILED)
         return next((cause for cause in others if self._is(cause)), Trouble.NONE)
 
     def _on_chance(self, fault: Fault, where: str) -> bool:

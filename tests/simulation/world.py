@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, field
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 from tests.simulation.acts import Acts
@@ -100,10 +101,11 @@ class World:
         self.api = ExchangeApi(self.exchange, seed=plan.seed, token_seconds=TOKEN_SECONDS)
         self.wire = Wire(self.api, self.account, loop.time)
         self.net = Net(self.wire, self.api.hub, random.Random(f"net:{plan.seed}"))
-        self.our_account = OurAccount(self.exchange, self.account, plan.symbols)
+        self.our_account = OurAccount(self.exchange, self.account, plan.symbols, self.wire.tells)
         self.hands = Hands(self.exchange, self.account, self.our_account, random.Random(f"hands:{plan.seed}"))
         self.evidence = Evidence(self.var / "state" / "gmobot.db", close_on_abort=self.config.risk.close_on_abort)
         self.watch = Watch(self.our_account, self.evidence, Limits.of(self.config))
+        self.exchange.listeners.append(self._on_news)
         self.exchange.place = self._place  # type: ignore[method-assign]
         self.exchange.close = self._close  # type: ignore[method-assign]
         self.exchange.change = self._change  # type: ignore[method-assign]
@@ -166,6 +168,14 @@ class World:
     def hears(self, symbol: str) -> bool:
         """Return whether the tape of a symbol reaches the daemon."""
         return any(not socket.silent for socket in self.api.hub._listeners("trades", symbol))
+
+    def _on_news(self, *news: Any) -> None:
+        order = news[1] if news[0] == "order" else None
+        if order is not None and order.cancel_type == "EXPIRED_SELFTRADE":
+            foreign = self.our_account.foreign_orders
+            met = (other for other in self.account.active(order.symbol) if other.order_id in foreign and other.side != order.side)
+            if order.order_id not in foreign and any(met):
+                self.wire.met()
 
     def _held(self, look: Callable[[], object]) -> None:
         if self.failure is None:
