@@ -47,10 +47,13 @@ class Reasons:
     def held(self, now: float, lots: int) -> None:
         """Take note of what is held, signed: another side is another position.
 
-        What was held last counts until something is held again: the daemon may close what it does not know to be gone.
+        What was held last counts until something is held again: the daemon may close what it does not know to be gone, and
+        what was a reason as it went is one until then.
         """
         side = (lots > 0) - (lots < 0)
         if not side:
+            if self._is_open and now - self._lowered_at <= LASTS_SECONDS:
+                self.stays("it was to go as it went")
             self._is_open, self._beyond_at, self.due = False, None, False
         elif not self._is_open or side != self._side:
             self._is_open, self._side, self._beyond_at, self.due = True, side, None, False
