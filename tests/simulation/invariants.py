@@ -300,6 +300,7 @@ class TradeLosses(Patience):
         self._limit = to_uyen(limit_jpy + LOSS_ROUNDING_JPY) if limit_jpy else 0
         self._seen = self._ticks = 0
         self._known: set[int] = set()
+        self._last = self._acknowledged = 0
         self._now = 0.0
         self._beyond = 0
 
@@ -311,6 +312,7 @@ class TradeLosses(Patience):
         self._ticks = ticks
         for fill in fills[self._seen :]:
             brought = self._executed.add(fill.lots * fill.sign, fill.ticks, fill.fee_uyen)
+            self._last = max(self._last, fill.execution_id)
             if brought is not None:
                 self._worst.append((now, brought))
         self._seen = len(fills)
@@ -327,7 +329,8 @@ class TradeLosses(Patience):
             brought = self._booked.add(fill.lots if fill.side == "BUY" else -fill.lots, fill.ticks, fill.fee_uyen)
             if brought is not None and self._limit:
                 self._worst.append((self._now, brought))
-                self._beyond = max(self._beyond, -brought) if -brought > self._limit else self._beyond
+                if -brought > self._limit and number > self._acknowledged:
+                    self._beyond = max(self._beyond, -brought)
 
     def may_halt(self) -> bool:
         """Return whether a trade has lost about what it may, as far as it matters."""
@@ -336,7 +339,7 @@ class TradeLosses(Patience):
     def acknowledged(self, state: State) -> None:
         """An operator resumes. What the file could not tell until now, whether a halt had followed, it will not tell any more."""
         if not state.recording():
-            self._beyond = 0
+            self._beyond, self._acknowledged = 0, self._last
 
     def look(self, now: float, latched: Callable[[], Container[str]], state: State) -> None:
         """Look whether a halt has followed."""

@@ -468,30 +468,33 @@ def test_a_stretch_ends_with_protection_and_begins_anew_after_a_death() -> None:
         protection.look(15.0, BARE, Always(Trouble.NONE))
 
 
-def lost_too_much() -> TradeLosses:
-    """Return what has seen a trade lose a thousand yen, of a hundred it may."""
+def lost_too_much(*, booked: bool = True) -> tuple[TradeLosses, Ours]:
+    """Return what has seen a trade lose a thousand yen, of a hundred it may; perhaps the books have not yet."""
     exchange, customer, ours = made("BTC")
     losses = TradeLosses(BTC, Decimal(100))
     for side, price in (("BUY", 10_000_000), ("SELL", 9_900_000)):
         exchange.symbols["BTC"].book.recentre(side, price)
         exchange.place(customer, NewOrder("BTC", side, "MARKET", "FAK", Decimal("0.01"), None))
         losses.take(0.0, ours.fills, ours.last)
-        losses.book(booked_of(ours))
+        if booked:
+            losses.book(booked_of(ours))
         losses.look(0.0, dict, Always(Trouble.NONE))
-    return losses
+    return losses, ours
 
 
+@pytest.mark.parametrize("booked", [True, False])
 @pytest.mark.parametrize("records", [True, False])
-def test_an_operator_takes_back_only_a_halt_that_no_file_could_show(records: bool) -> None:  # parametrised
-    losses, calm = lost_too_much(), Always(Trouble.NONE)
+def test_an_operator_takes_back_only_a_halt_that_no_file_could_show(records: bool, booked: bool) -> None:  # parametrised
+    (losses, ours), calm = lost_too_much(booked=booked), Always(Trouble.NONE)
     losses.acknowledged(Always(Trouble.NONE, records=records))
+    losses.book(booked_of(ours))
     losses.look(1.0, dict, calm)
     with pytest.raises(Violation) if records else nullcontext():
         losses.look(6.2, dict, calm)
 
 
 def test_a_trade_that_lost_too_much_is_followed_by_a_halt() -> None:
-    losses, calm = lost_too_much(), Always(Trouble.NONE)
+    (losses, _), calm = lost_too_much(), Always(Trouble.NONE)
     losses.look(5.0, dict, calm)
     with pytest.raises(Violation, match=r"a guard halts: a trade has lost 1\d\d\d yen: none 5\.1 s"):
         losses.look(5.1, dict, calm)
