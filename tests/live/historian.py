@@ -96,7 +96,7 @@ class Historian(Bench):
         await super().open()
         markets = {self.symbol: self.market}
         self.search = Search(self.rest, self.rest, self.books, self.account, self.cash, self.store, markets, self.clock)
-        desk: Any = SimpleNamespace(trader=self.trader, market=self.market)
+        desk: Any = SimpleNamespace(trader=self.trader, tracker=self.tracker, market=self.market)
         self.reconciler = Reconciler(
             self.rest,
             self.books,

@@ -72,6 +72,18 @@ async def test_what_is_gone_at_two_looks_is_written_off(tmp_path: Path, listed: 
     await bench.close()
 
 
+async def test_what_a_fill_took_is_not_written_off_while_it_has_to_be_asked_whose_order_that_was(tmp_path: Path) -> None:
+    bench = await holder(tmp_path)
+    bench.rest.positions = []
+    await look(bench)
+    closed = msgspec.structs.replace(fill(9_001, 950, fee=0), symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=70)
+    await bench.tracker.on_execution(msgspec.structs.replace(closed, side=Side.SELL, settle=Settle.CLOSE))
+    await look(bench, CONFIRM)
+    assert bench.books.position("BTC_JPY") == 100, "the fill is to be booked, and not a guess in its place"
+    assert bench.alarms == []
+    await bench.close()
+
+
 async def test_what_is_missing_otherwise_is_waited_for_anew(tmp_path: Path) -> None:
     bench = await holder(tmp_path)
     bench.rest.positions = []

@@ -162,7 +162,7 @@ class Reconciler:
         sizes = {number: instrument.lots_at_least(position.size) for number, position in listed.items()}
         # Whatever moves meanwhile: that a stranger's position stands beside ours must be known before the next close.
         pieces.look(((position, sizes[number]) for number, position in listed.items()), as_of_ns=as_of_ns)
-        if self._books.counts.fills != fills or self._moving(symbol):
+        if self._books.counts.fills != fills or self._moving(symbol) or self._desks[symbol].tracker.closes_unclaimed:
             return
         await self._differ(symbol, pieces.apart(sizes))
         strangers = [number for number in pieces.foreign() if number in listed and number not in self._told]

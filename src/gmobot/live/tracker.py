@@ -429,17 +429,26 @@ class OrderTracker:
         if not self._waiting or self._books.unresolved(self._symbol):
             return
         await self._claim_late()
-        pieces = self._books.pieces(self._symbol)
-        taken = [
-            order_id
-            for order_id, waiting in self._waiting.items()
-            if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
-        ]
+        taken = self._closing_ours()
         for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
             await self._adopt_forced(order)
         for order_id in taken[:_BATCH]:
             if order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
                 await self._claim_forgotten(self._waiting[order_id].executions)
+
+    @property
+    def closes_unclaimed(self) -> bool:
+        """Whether a fill tells of a close of what is ours, and it has yet to be asked whose order that was."""
+        return bool(self._closing_ours())
+
+    def _closing_ours(self) -> list[int]:
+        """Return orders that are not ours, as far as we know, and whose fills took positions of ours."""
+        pieces = self._books.pieces(self._symbol)
+        return [
+            order_id
+            for order_id, waiting in self._waiting.items()
+            if not self._books.is_ours(order_id) and any(pieces.owns(execution.position_id) for execution in waiting.executions)
+        ]
 
     async def _adopt_forced(self, order: Order) -> None:
         forced = await self._books.adopt_forced(order, self._instrument.lots_at_least(order.size))
