@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC, SECOND, START_NS, STOP, Bench, fill, order
+from tests.live.bench import BTC, PRICE, SECOND, START_NS, STOP, Bench, fill, order
 
-from gmobot.live.intents import IntentState
-from gmobot.venue.models import Execution, OrderUpdate, Side
+from gmobot.live.intents import IntentState, Purpose
+from gmobot.venue.models import Execution, OrderType, OrderUpdate, Side
 
 PATIENCE = 8.0
 """Twice the visibility delay, and what clocks may differ by."""
@@ -126,4 +126,80 @@ async def test_one_that_shows_after_all_is_taken_as_ever(bench: Bench) -> None:
     bench.rest.fills, bench.rest.orders_there = [], {7: order(7, side=Side.SELL, size=BTC.size(200))}
     await looked(bench, 1.5)
     assert (bench.books.unresolved(), bench.books.position("BTC"), bench.alarms) == ([], 100, []), "it is another's: its size is not ours"
+    await bench.close()
+
+
+# --- after its absence was concluded ------------------------------------------------------------------
+
+
+async def given_up(bench: Bench, *, owning: int = 0, **changes: Any) -> None:
+    """Let an intent be given up for absent."""
+    await bench.open()
+    bench.account.start(0, {"BTC": BTC.size(500)})
+    if owning:
+        await bench.owning(owning)
+    await lost(bench, **changes)
+    for _ in range(4):
+        await looked(bench, 3.001)
+    assert bench.books.unresolved() == []
+
+
+async def swept(bench: Bench, seconds: float = 0.0) -> None:
+    bench.clock.advance(seconds)
+    await bench.tracker.sweep_recent()
+    await bench.tracker.claim_forced()
+
+
+async def test_fills_of_what_was_given_up_bring_it_back_and_a_person_is_told(bench: Bench) -> None:
+    await given_up(bench)
+    bench.rest.fills = [fill(11, 7)]
+    await swept(bench)
+    await swept(bench, PATIENCE)
+    assert (bench.books.position("BTC"), bench.alarms) == (0, []), "a question may show it yet"
+    await swept(bench, 0.001)
+    assert bench.books.position("BTC") == 100
+    assert [reason for reason, _ in bench.alarms] == ["order_outcome_unknown"]
+    assert bench.sql("SELECT state, order_id FROM intents") == [("filled", 7)]
+    await bench.close()
+
+
+LIMIT = {"type": OrderType.LIMIT, "price": PRICE - 1}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "other"),
+    [
+        ({}, fill(11, 7, side=Side.SELL)),
+        ({}, fill(11, 7, 101)),
+        ({}, made(fill(11, 7), -2.001)),
+        ({}, made(fill(11, 7), 30.001)),
+        (LIMIT, fill(11, 7)),
+    ],
+)
+async def test_fills_that_cannot_be_of_what_was_given_up_are_told_as_another_s(
+    bench: Bench, wanted: dict[str, Any], other: Execution
+) -> None:
+    await given_up(bench, **wanted)
+    bench.rest.fills = [other]
+    await swept(bench)
+    await swept(bench, PATIENCE)
+    assert not bench.books.is_foreign(7), "a question may show it yet"
+    await swept(bench, 0.001)
+    await swept(bench)
+    assert bench.books.is_foreign(7)
+    assert (bench.books.position("BTC"), bench.alarms) == (0, [])
+    await bench.close()
+
+
+@pytest.mark.parametrize(
+    ("side", "worse", "ours"), [(Side.BUY, 1, False), (Side.BUY, 0, True), (Side.SELL, -1, False), (Side.SELL, 0, True)]
+)
+async def test_a_limit_fills_at_its_price_or_better(bench: Bench, side: Side, worse: int, ours: bool) -> None:  # parametrised
+    purpose = Purpose.ENTRY if side is Side.BUY else Purpose.EXIT
+    await given_up(bench, owning=100, side=side, purpose=purpose, type=OrderType.LIMIT, price=PRICE - worse)
+    bench.rest.fills = [fill(11, 70, side=side)]
+    for seconds in (0.0, PATIENCE, 0.001, 0.0):
+        await swept(bench, seconds)
+    assert (bench.books.by_order(70) is not None) is ours
+    assert bench.books.is_foreign(70) is not ours
     await bench.close()

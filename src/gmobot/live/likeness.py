@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 
 from gmobot.clock import NS_PER_SECOND
 from gmobot.core.instrument import Instrument, Product
 from gmobot.live.intents import Intent
-from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, Settle, TimeInForce
+from gmobot.venue.models import Execution, Order, OrderStatus, OrderType, Settle, Side, TimeInForce
 
 CLOCK_TOLERANCE_NS = 2 * NS_PER_SECOND
 _UNSTAMPED_NS = 60 * NS_PER_SECOND
 """How much earlier than by our own clock an order may have been made, when the exchange's was not known yet."""
 _LATEST_NS = 30 * NS_PER_SECOND
 """How much later than it was sent the exchange may have accepted an order that nothing but the time tells apart from others."""
+
+
+@dataclass(slots=True)
+class Waiting:
+    """Events of an order that nobody owns yet; ``since_ns``: when the first came, on the monotonic clock."""
+
+    since_ns: int
+    executions: list[Execution]
+    updates: list[Order]
 
 
 def forgotten_after_ns(visibility_ns: int) -> int:
@@ -53,6 +63,12 @@ def may_have_filled(executions: Sequence[Execution], intent: Intent, instrument:
     )
 
 
+def fills_look_like(order: Order, executions: Sequence[Execution], intent: Intent, instrument: Instrument) -> bool:
+    """Return whether an order of which fills alone tell, as :func:`told_by_fills` has it, may be the intent's, and was made in time."""
+    alike = may_have_filled(executions, intent, instrument) and made_in_time(order, intent) and _settles_alike(order, intent, instrument)
+    return alike and all(_keeps_its_price(row, intent, instrument) for row in executions)
+
+
 def told_by_fills(executions: Sequence[Execution], *, at_most: Decimal) -> Order:
     """Return an order that has ended, and of which the exchange tells by its fills alone.
 
@@ -81,6 +97,18 @@ def would_look_the_same(one: Intent, other: Intent) -> bool:
     """Return whether nobody could tell two intents apart at the exchange."""
     names = ("side", "type", "time_in_force", "lots", "price", "settle")
     return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def moved_text(order: Order, intent: Intent) -> str:
+    """Tell people of an order that looks like an intent in all but its price."""
+    return f"order {order.order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved by another hand"
+
+
+def _keeps_its_price(row: Execution, intent: Intent, instrument: Instrument) -> bool:
+    if intent.type is not OrderType.LIMIT:
+        return True
+    limit = instrument.price(intent.price)
+    return row.price <= limit if intent.side is Side.BUY else row.price >= limit
 
 
 def _but_for_its_price(order: Order, intent: Intent, instrument: Instrument) -> bool:

@@ -12,8 +12,7 @@ calls a person.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 import msgspec
 
@@ -26,11 +25,14 @@ from gmobot.live.cash import CashBook
 from gmobot.live.intents import Intent, IntentState, Purpose
 from gmobot.live.likeness import (
     CLOCK_TOLERANCE_NS,
+    Waiting,
+    fills_look_like,
     forgotten_after_ns,
     looks_like,
     looks_moved,
     made_in_time,
     may_have_filled,
+    moved_text,
     told_by_fills,
     would_look_the_same,
 )
@@ -44,20 +46,7 @@ _BATCH = 10
 """Most ids one query may name."""
 _BY_US = "USER"
 """Why an order was cancelled that we, or the account's owner, asked to cancel."""
-_FINAL_STATE = {
-    OrderStatus.FILLED: IntentState.FILLED,
-    OrderStatus.CANCELLED: IntentState.CANCELLED,
-    OrderStatus.EXPIRED: IntentState.EXPIRED,
-}
-
-
-@dataclass(slots=True)
-class Waiting:
-    """Events of an order that nobody owns yet."""
-
-    since_ns: int
-    executions: list[Execution]
-    updates: list[Order]
+_FINAL_STATE = {status: IntentState(status.value.lower()) for status in (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED)}
 
 
 class OrderTracker:
@@ -288,7 +277,7 @@ class OrderTracker:
                 self._changed()
         elif len(moved) == 1:
             strangers.remove(moved[0])
-            await self._alarm("order_outcome_unknown", _moved_text(moved[0], intent))
+            await self._alarm("order_outcome_unknown", moved_text(moved[0], intent))
             await self._adopt(intent, moved[0])
         else:
             ids = ", ".join(str(order.order_id) for order in moved)
@@ -458,13 +447,20 @@ class OrderTracker:
 
     async def _claim_forgotten(self, executions: Sequence[Execution]) -> None:
         """The exchange tells of an order by its fills alone: it is one that was given up for absent, or another hand's."""
-        order = told_by_fills(executions, at_most=self._instrument.size(abs(self._books.position(self._symbol))))
+        if not await self._take_forgotten(executions):
+            await self._adopt_forced(self._told_by(executions))
+
+    async def _take_forgotten(self, executions: Sequence[Execution]) -> bool:
+        """Take back what was given up for absent, by its fills. Returns whether it was that."""
+        order = self._told_by(executions)
         for intent in self._books.absent(self._symbol):
-            alike = may_have_filled(executions, intent, self._instrument) and made_in_time(order, intent)
-            if alike and order.settle is intent.settle and not self._closed_another_position(order, intent):
+            if fills_look_like(order, executions, intent, self._instrument) and not self._closed_another_position(order, intent):
                 await self._take_late(intent, order)
-                return
-        await self._adopt_forced(order)
+                return True
+        return False
+
+    def _told_by(self, executions: Sequence[Execution]) -> Order:
+        return told_by_fills(executions, at_most=self._instrument.size(abs(self._books.position(self._symbol))))
 
     async def _claim_late(self) -> None:
         """Take back what turns up after its absence had been concluded, and halt: the visibility delay is too short."""
@@ -483,6 +479,17 @@ class OrderTracker:
                 await self._take_late(intent, order)
                 return
             self._compared.add(order.order_id)
+        await self._compare_forgotten(unseen)
+
+    async def _compare_forgotten(self, unseen: Iterable[int]) -> None:
+        """Of an order that no answer shows any more only its fills can be compared with what was given up for absent."""
+        for order_id in unseen:
+            waiting = self._waiting.get(order_id)
+            if order_id in self._compared or waiting is None or not waiting.executions or waiting.since_ns >= self._forgotten_ns():
+                continue
+            if await self._take_forgotten(waiting.executions):
+                return
+            self._compared.add(order_id)
 
     async def _take_late(self, intent: Intent, order: Order) -> None:
         """It is ours while all that it may fill can be; otherwise it is stopped first, so that what it did is certain."""
@@ -588,7 +595,3 @@ def _to_the_micro_yen(execution: Execution) -> Execution:
         fee_jpy=to_nearest_uyen(execution.fee_jpy),
         realized_pnl_jpy=None if gain is None else to_nearest_uyen(gain),
     )
-
-
-def _moved_text(order: Order, intent: Intent) -> str:
-    return f"order {order.order_id} looks like intent {intent.intent_id} in all but its price: it is taken for ours, moved by another hand"
