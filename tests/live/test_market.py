@@ -53,6 +53,17 @@ def test_before_the_first_trade_it_is_the_middle_and_before_that_nothing() -> No
     assert found.mark() == PRICE + 7
 
 
+@pytest.mark.parametrize(("seconds", "is_taken"), [(0.0, True), (-0.001, False), (-9.999, False), (-10.0, True), (0.001, True)])
+def test_a_print_that_comes_late_is_the_price_of_another_time_but_it_was_traded(seconds: float, *, is_taken: bool) -> None:
+    found = market()
+    late = msgspec.structs.replace(trade(PRICE - 100), at_ns=START_NS + int(seconds * SECOND))
+    found.on_print(late, 12 * SECOND)
+    assert found.printed == PRICE - 100, "a price that is watched for was traded"
+    assert (found.last, found.last_at_ns) == ((PRICE - 100, 12 * SECOND) if is_taken else (PRICE, 10 * SECOND))
+    found.on_print(msgspec.structs.replace(trade(PRICE + 5), at_ns=START_NS + SECOND), 13 * SECOND)
+    assert (found.printed, found.last) == (PRICE + 5, PRICE + 5)
+
+
 @pytest.mark.parametrize(("seconds", "is_taken"), [(0.0, True), (-0.001, False), (-9.999, False), (-10.0, True)])
 def test_a_book_that_comes_late_replaces_none_unless_the_exchange_set_its_clock(seconds: float, *, is_taken: bool) -> None:
     found, first = Market(BTC), book(middle=PRICE)

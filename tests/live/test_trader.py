@@ -159,7 +159,7 @@ async def test_a_target_that_trades_takes_the_stop_away_and_sells(bench: Bench) 
     await bench.owning(100)
     bench.want(100, stop=STOP, take_profit=PRICE + 50)
     await bench.trader.turn()
-    bench.market.last = PRICE + 50
+    bench.market.printed = bench.market.last = PRICE + 50
     bench.trader.on_price()
     await bench.trader.turn()
     assert bench.rest.cancelled == [1]
@@ -175,7 +175,7 @@ async def test_a_price_through_the_stop_of_uncovered_coins_sells_them(bench: Ben
     await opened(bench)
     await bench.owning(100)
     bench.want(100, stop=STOP)
-    bench.market.last = STOP
+    bench.market.printed = bench.market.last = STOP
     bench.trader.on_price()
     await bench.trader.turn()
     assert kinds(bench) == [("SELL", "MARKET")]

@@ -137,7 +137,7 @@ async def test_a_flip_s_prices_say_nothing_of_the_side_that_is_still_held(desk: 
     await desk.holding(100)
     desk.trouble_with = [LOST]
     desk.want(-100, stop=PRICE - 5, take_profit=PRICE + 5)
-    desk.market.last = PRICE + 10
+    desk.market.printed = desk.market.last = PRICE + 10
     desk.trader.on_price()
     assert desk.trader.stop == 0
     assert desk.trader.closing

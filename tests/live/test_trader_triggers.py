@@ -29,7 +29,7 @@ async def test_a_price_at_a_trigger_is_an_exit(bench: Desk, price: int, leaves: 
     await bench.open()
     await bench.owning(100)
     bench.want(100, stop=PRICE - 50, take_profit=PRICE + 50)
-    bench.market.last = price
+    bench.market.printed = bench.market.last = price
     bench.trader._wake.clear()
     bench.trader.on_price()
     assert bench.trader.closing is leaves
@@ -46,7 +46,7 @@ async def test_a_short_s_triggers_lie_the_other_way(tmp_path: Path, price: int, 
     await bench.tracker.on_execution(sold)
     assert bench.books.position("BTC_JPY") == -100
     bench.want(-100, stop=PRICE + 50, take_profit=PRICE - 50)
-    bench.market.last = price
+    bench.market.printed = bench.market.last = price
     bench.trader.on_price()
     assert bench.trader.closing is leaves
     await bench.close()
@@ -57,7 +57,7 @@ async def test_a_trigger_that_was_not_asked_for_does_not_fire(bench: Desk, stop:
     await bench.open()
     await bench.owning(100)
     bench.want(100, stop=stop, take_profit=take_profit)
-    bench.market.last = PRICE - 60 if not stop else PRICE + 60
+    bench.market.printed = bench.market.last = PRICE - 60 if not stop else PRICE + 60
     bench.trader.on_price()
     assert not bench.trader.closing
     await bench.close()
@@ -70,7 +70,7 @@ async def test_a_short_without_a_stop_has_none_to_reach(tmp_path: Path) -> None:
     sold = msgspec.structs.replace(fill(9_000, 900, side=Side.SELL), symbol="BTC_JPY", size=BTC_JPY.size(100), position_id=70)
     await bench.tracker.on_execution(sold)
     bench.want(-100)
-    bench.market.last = 2 * PRICE
+    bench.market.printed = bench.market.last = 2 * PRICE
     bench.trader.on_price()
     assert not bench.trader.closing
     await bench.close()
@@ -81,7 +81,7 @@ async def test_a_stop_at_the_exchange_fires_there(bench: Desk) -> None:
     await bench.owning(100)
     await bench.acknowledged(order_id=1, **STOP)
     bench.want(100, stop=PRICE - 100)
-    bench.market.last = PRICE - 200
+    bench.market.printed = bench.market.last = PRICE - 200
     bench.trader.on_price()
     assert not bench.trader.closing
     await bench.close()
@@ -91,7 +91,7 @@ async def test_a_price_says_nothing_to_somebody_who_owns_nothing(bench: Desk) ->
     await bench.open()
     bench.trader.on_price()
     bench.want(100, stop=PRICE - 50)
-    bench.market.last = PRICE - 60
+    bench.market.printed = bench.market.last = PRICE - 60
     bench.trader.on_price()
     assert not bench.trader.closing, "a target that is not bought yet is no position to close"
     await bench.close()
@@ -101,9 +101,9 @@ async def test_an_exit_that_was_triggered_goes_on_when_the_price_comes_back(benc
     await bench.open()
     await bench.owning(100)
     bench.want(100, take_profit=PRICE + 50)
-    bench.market.last = PRICE + 50
+    bench.market.printed = bench.market.last = PRICE + 50
     bench.trader.on_price()
-    bench.market.last = PRICE
+    bench.market.printed = bench.market.last = PRICE
     bench.trader.on_price()
     await bench.trader.turn()
     assert types(bench) == [OrderType.MARKET]
@@ -132,7 +132,7 @@ async def test_without_any_price_an_exit_waits(bench: Desk) -> None:
     bench.want(0)
     await bench.trader.turn()
     assert bench.rest.placed == []
-    bench.market.last = PRICE
+    bench.market.printed = bench.market.last = PRICE
     await bench.trader.turn()
     assert types(bench) == [OrderType.LIMIT]
     await bench.close()

@@ -76,6 +76,7 @@ class Ours:
         self._leverage = self.instrument.product is Product.LEVERAGE
         self.foreign_orders: set[int] = set()
         self.foreign_positions: set[int] = set()
+        self._known: dict[tuple[int, int], bool] = {}
         self.executions: dict[int, Execution] = {}
         self.fills: list[Execution] = []
         self.cash_uyen = 0
@@ -183,7 +184,7 @@ class Ours:
             raise Violation("worst-case exposure: both sides are held")
         orders = self._orders()
         for order in orders:
-            if any(settle.held and settle.position.position_id in self.foreign_positions for settle in order.settles):
+            if any(settle.held and self._knew(order, settle.position) for settle in order.settles):
                 raise Violation(f"nothing foreign touched: order {order.order_id} closes a position that is not ours")
         covered = sum(self.protecting(order) for order in orders if order.settles)
         opening = sum(order.open_lots for order in orders if order.opens)
@@ -214,20 +215,28 @@ class Ours:
             self.foreign_positions.update(position.position_id for position, _ in execution.parts)
 
     def _look_at_close(self, execution: Execution) -> None:
-        """See whether a close of ours took a position of somebody else's that could be known when it was sent.
+        """See whether a close of ours took a position of somebody else's that could be known when it was sent."""
+        order = execution.order
+        if order.order_type == "LOSSCUT" or not order.settles:
+            return
+        for position in (position for position, _ in execution.parts if self._knew(order, position)):
+            seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
+            self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
+
+    def _knew(self, order: Order, position: Position) -> bool:
+        """Return whether a position is somebody else's, and that could be known when a close of ours was sent.
 
         The documented exception: somebody opens a position on our side while a bulk close is on its way, or so short before
         it that no question need show it yet; where no event tells of it, no comparison either.
         """
-        order = execution.order
-        if order.order_type == "LOSSCUT" or not order.settles:
-            return
-        for position in (position for position, _ in execution.parts if position.position_id in self.foreign_positions):
+        if position.position_id not in self.foreign_positions:
+            return False
+        pair = order.order_id, position.position_id
+        if pair not in self._known:
             hidden = self._exchange.assumptions.visibility_seconds + VISIBILITY_SECONDS
-            known_ns = position.at_ns + int((hidden if self._tells() else hidden + COMPARED_SECONDS) * NS_PER_SECOND)
-            if order.at_ns > known_ns:
-                seconds = (order.at_ns - position.at_ns) / NS_PER_SECOND
-                self.taken = f"order {order.order_id} closed position {position.position_id}, which was not ours and {seconds:.1f} s old"
+            seconds = hidden if self._tells() else hidden + COMPARED_SECONDS
+            self._known[pair] = order.at_ns > position.at_ns + int(seconds * NS_PER_SECOND)
+        return self._known[pair]
 
 
 class OurAccount:

@@ -272,6 +272,8 @@ def test_foreign_positions_are_not_closed_and_sides_are_not_mixed() -> None:
     exchange.place(customer, NewOrder("BTC_JPY", "BUY", "MARKET", "FAK", Decimal("0.01"), None))
     exchange.place(customer, NewOrder("BTC_JPY", "SELL", "MARKET", "FAK", Decimal("0.01"), None))
     assert ours.refresh() == Holding(lots=10), "the other side is the owner's"
+    for position in customer.positions.values():
+        position.at_ns -= 10 * NS_PER_SECOND
     exchange.close(customer, NewOrder("BTC_JPY", "SELL", "LIMIT", "FAS", Decimal("0.01"), Decimal(11_000_000)))
     with pytest.raises(Violation, match="closes a position that is not ours"):
         ours.refresh()

@@ -10,7 +10,7 @@ from gmobot.core.instrument import Instrument
 from gmobot.venue.models import Book, Print, Side
 
 _LATE_NS = 10 * NS_PER_SECOND
-"""A snapshot so much older than the one before came late; one that is older still tells of a clock that was set."""
+"""A snapshot or print so much older than the one before came late; one that is older still tells of a clock that was set."""
 
 
 @dataclass(slots=True)
@@ -18,23 +18,28 @@ class Market:
     """Last trade and book of one symbol.
 
     Attributes:
-        last: Price of the last trade in ticks, 0 before the first.
+        printed: Price of the print that came last in ticks, 0 before the first.
+        last: Price of the last trade in ticks: a print that came late is none.
         last_at_ns: When it was printed, on the monotonic clock.
+        stamp_ns: When it was made, by the exchange's clock.
         barred: Reason code that forbids new exposure in this symbol alone, or ``None``.
         book: The last snapshot, kept as it came: most are replaced before anybody asks.
     """
 
     instrument: Instrument
+    printed: int = 0
     last: int = 0
     last_at_ns: int = 0
+    stamp_ns: int = 0
     book: Book | None = None
     book_at_ns: int = 0
     barred: str | None = None
 
     def on_print(self, row: Print, now_ns: int) -> None:
-        """Take a trade of the tape, at a moment of the monotonic clock."""
-        self.last = int(row.price / self.instrument.tick_size)
-        self.last_at_ns = now_ns
+        """Take a trade of the tape, at a moment of the monotonic clock: one that comes late says what was, and not what is."""
+        self.printed = int(row.price / self.instrument.tick_size)
+        if not 0 < self.stamp_ns - row.at_ns < _LATE_NS:
+            self.last, self.last_at_ns, self.stamp_ns = self.printed, now_ns, row.at_ns
 
     def on_book(self, book: Book, now_ns: int) -> None:
         """Take a snapshot, at a moment of the monotonic clock; it replaces the one before, unless it comes late."""

@@ -187,7 +187,7 @@ class SymbolTrader:
 
     def on_price(self) -> None:
         """A trade was printed: see whether it crossed a trigger that does not rest at the exchange."""
-        desire, price = self._desire, self._market.last
+        desire, price = self._desire, self._market.printed
         position = self._books.position(self.symbol)
         if desire is None or self._exit_reason is not None or position == 0 or self._leaves_side(desire):
             return
