@@ -422,8 +422,10 @@ class OrderTracker:
         for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
             await self._adopt_forced(order)
         for order_id in taken[:_BATCH]:
-            if order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
-                await self._claim_forgotten(self._waiting[order_id].executions)
+            known = order_id in self._compared or not self._books.absent(self._symbol)
+            if known and order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
+                # Its fills alone tell of it, and they are not of one that was given up for absent.
+                await self._adopt_forced(self._told_by(self._waiting[order_id].executions))
 
     @property
     def closes_unclaimed(self) -> bool:
@@ -444,11 +446,6 @@ class OrderTracker:
         await self.claim(order.order_id)
         await self._settle(forced, order)
         self._changed()
-
-    async def _claim_forgotten(self, executions: Sequence[Execution]) -> None:
-        """The exchange tells of an order by its fills alone: it is one that was given up for absent, or another hand's."""
-        if not await self._take_forgotten(executions):
-            await self._adopt_forced(self._told_by(executions))
 
     async def _take_forgotten(self, executions: Sequence[Execution]) -> bool:
         """Take back what was given up for absent, by its fills. Returns whether it was that."""
