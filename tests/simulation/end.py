@@ -18,6 +18,8 @@ from gmobot.ops.audit_read import events
 
 LATEST_NS = 30_000_000_000
 """How long after its sending an order may be accepted, as far as the daemon believes."""
+FORGETS_SECONDS = 60.0
+"""An exchange that keeps orders that have ended no longer than this may have forgotten one before anybody could ask."""
 
 
 def check_end(exchange: Exchange, account: Account, ours: OurAccount, var: Path, *, began_ns: int) -> None:
@@ -37,14 +39,18 @@ def check_end(exchange: Exchange, account: Account, ours: OurAccount, var: Path,
     executed = {number for number, execution in executions.items() if ours.includes(execution, forced)}
     problems = [f"every execution booked exactly once: {booked.keys() ^ executed}"] if booked.keys() != executed else []
     with closing(sqlite3.connect(var / "state" / "gmobot.db")) as db:
-        problems += _orders(db, account, ours, forced) + _money(db, account, ours) + _days(db, began_ns, exchange.clock.now_ns())
+        problems += (
+            _orders(db, account, ours, forced, forgets=exchange.assumptions.finished_orders_kept_seconds <= FORGETS_SECONDS)
+            + _money(db, account, ours)
+            + _days(db, began_ns, exchange.clock.now_ns())
+        )
         problems += _told(db, var / "logs")
     if problems:
         raise Violation("; ".join(problems))
     audit_chain_verifies(var / "logs")
 
 
-def _orders(db: sqlite3.Connection, account: Account, ours: OurAccount, forced: set[int]) -> list[str]:
+def _orders(db: sqlite3.Connection, account: Account, ours: OurAccount, forced: set[int], *, forgets: bool) -> list[str]:
     by_hand = ours.foreign_orders
     unresolved = db.execute("SELECT intent_id, state FROM intents WHERE state IN ('intent', 'unknown')").fetchall()
     live = {row[0] for row in db.execute("SELECT order_id FROM intents WHERE state IN ('acknowledged', 'working')")}
@@ -54,7 +60,7 @@ def _orders(db: sqlite3.Connection, account: Account, ours: OurAccount, forced: 
     sent = {number for number, order in account.orders.items() if number not in by_hand and order.order_type != "LOSSCUT"}
     # An order that ended without a fill before anybody could see it cannot be told from one that never arrived.
     lost = {number for number in sent - known if account.orders[number].executed or account.orders[number].active}
-    strange = {number for number in known - sent if not _cannot_be_told_apart(db, account.orders[number], ours)}
+    strange = {number for number in known - sent if not _cannot_be_told_apart(db, account.orders[number], ours, forgets=forgets)}
     there = {order.order_id for order in account.active() if order.order_id not in by_hand}
     problems = {
         f"unresolved intents {unresolved}": bool(unresolved),
@@ -67,12 +73,17 @@ def _orders(db: sqlite3.Connection, account: Account, ours: OurAccount, forced: 
     return [problem for problem, holds in problems.items() if holds]
 
 
-def _cannot_be_told_apart(db: sqlite3.Connection, order: Order, ours: OurAccount) -> bool:
-    """Return whether a hand's close of our position looks in every word like the lost close of ours that it was taken for."""
+def _cannot_be_told_apart(db: sqlite3.Connection, order: Order, ours: OurAccount, *, forgets: bool) -> bool:
+    """Return whether another's close of our position looks in every word like the lost close of ours that it was taken for.
+
+    Where the exchange forgets orders that have ended, there is no word of it but its fills.
+    """
     query = "SELECT side, type, lots, server_ns FROM intents WHERE order_id = ?"
     side, kind, lots, sent_ns = db.execute(query, (order.order_id,)).fetchone()
     closed_ours = bool(order.settles) and all(ours.includes(execution, set()) for execution in order.executions)
     alike = (side, kind, lots) == (order.side, order.execution_type, order.lots)
+    if forgets and not order.active:
+        alike = side == order.side and order.executed <= lots
     return closed_ours and alike and order.at_ns <= sent_ns + LATEST_NS
 
 

@@ -422,10 +422,8 @@ class OrderTracker:
         for order in await self._rest.orders(taken[:_BATCH]) if taken else []:
             await self._adopt_forced(order)
         for order_id in taken[:_BATCH]:
-            known = order_id in self._compared or not self._books.absent(self._symbol)
-            if known and order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
-                # Its fills alone tell of it, and they are not of one that was given up for absent.
-                await self._adopt_forced(self._told_by(self._waiting[order_id].executions))
+            if order_id in self._waiting and self._waiting[order_id].since_ns < self._forgotten_ns():
+                await self._claim_forgotten(self._waiting[order_id].executions)
 
     @property
     def closes_unclaimed(self) -> bool:
@@ -447,14 +445,16 @@ class OrderTracker:
         await self._settle(forced, order)
         self._changed()
 
-    async def _take_forgotten(self, executions: Sequence[Execution]) -> bool:
-        """Take back what was given up for absent, by its fills. Returns whether it was that."""
+    async def _claim_forgotten(self, executions: Sequence[Execution]) -> None:
+        """The exchange tells of an order by its fills alone: it is one that was given up for absent, or another hand's."""
+        order, intent = self._told_by(executions), self._given_up(executions)
+        await (self._take_late(intent, order) if intent is not None else self._adopt_forced(order))
+
+    def _given_up(self, executions: Sequence[Execution]) -> Intent | None:
+        """Return what was given up for absent and may have been filled so."""
         order = self._told_by(executions)
-        for intent in self._books.absent(self._symbol):
-            if fills_look_like(order, executions, intent, self._instrument) and not self._closed_another_position(order, intent):
-                await self._take_late(intent, order)
-                return True
-        return False
+        alike = (intent for intent in self._books.absent(self._symbol) if fills_look_like(order, executions, intent, self._instrument))
+        return next((intent for intent in alike if not self._closed_another_position(order, intent)), None)
 
     def _told_by(self, executions: Sequence[Execution]) -> Order:
         return told_by_fills(executions, at_most=self._instrument.size(abs(self._books.position(self._symbol))))
@@ -476,17 +476,19 @@ class OrderTracker:
                 await self._take_late(intent, order)
                 return
             self._compared.add(order.order_id)
-        await self._compare_forgotten(unseen)
+        self._compare_forgotten(unseen)
 
-    async def _compare_forgotten(self, unseen: Iterable[int]) -> None:
-        """Of an order that no answer shows any more only its fills can be compared with what was given up for absent."""
+    def _compare_forgotten(self, unseen: Iterable[int]) -> None:
+        """Of an order that no answer shows any more its fills may prove that it is none that was given up; where not, it stays open."""
         for order_id in unseen:
             waiting = self._waiting.get(order_id)
-            if order_id in self._compared or waiting is None or not waiting.executions or waiting.since_ns >= self._forgotten_ns():
-                continue
-            if await self._take_forgotten(waiting.executions):
-                return
-            self._compared.add(order_id)
+            if (
+                waiting is not None
+                and waiting.executions
+                and waiting.since_ns < self._forgotten_ns()
+                and not self._given_up(waiting.executions)
+            ):
+                self._compared.add(order_id)
 
     async def _take_late(self, intent: Intent, order: Order) -> None:
         """It is ours while all that it may fill can be; otherwise it is stopped first, so that what it did is certain."""
