@@ -46,7 +46,11 @@ _BATCH = 10
 """Most ids one query may name."""
 _BY_US = "USER"
 """Why an order was cancelled that we, or the account's owner, asked to cancel."""
-_FINAL_STATE = {status: IntentState(status.value.lower()) for status in (OrderStatus.FILLED, OrderStatus.CANCELLED, OrderStatus.EXPIRED)}
+_FINAL_STATE = {
+    OrderStatus.FILLED: IntentState.FILLED,
+    OrderStatus.CANCELLED: IntentState.CANCELLED,
+    OrderStatus.EXPIRED: IntentState.EXPIRED,
+}
 
 
 class OrderTracker:
@@ -476,18 +480,15 @@ class OrderTracker:
                 await self._take_late(intent, order)
                 return
             self._compared.add(order.order_id)
-        self._compare_forgotten(unseen)
+        self._compare_forgotten(unseen[:_BATCH])
 
     def _compare_forgotten(self, unseen: Iterable[int]) -> None:
         """Of an order that no answer shows any more its fills may prove that it is none that was given up; where not, it stays open."""
         for order_id in unseen:
             waiting = self._waiting.get(order_id)
-            if (
-                waiting is not None
-                and waiting.executions
-                and waiting.since_ns < self._forgotten_ns()
-                and not self._given_up(waiting.executions)
-            ):
+            if waiting is None or not waiting.executions or waiting.since_ns >= self._forgotten_ns():
+                continue
+            if self._given_up(waiting.executions) is None:
                 self._compared.add(order_id)
 
     async def _take_late(self, intent: Intent, order: Order) -> None:
