@@ -200,3 +200,15 @@ async def test_a_limit_fills_at_its_price_or_better(bench: Bench, side: Side, wo
         await swept(bench, seconds)
     assert bench.books.is_foreign(70) is not may_be_ours
     await bench.close()
+
+
+async def test_nothing_is_judged_by_its_fills_that_was_not_asked_about(bench: Bench) -> None:
+    """One question names ten orders."""
+    await given_up(bench)
+    bench.rest.fills = [fill(11 + number, 7 + number, 1, side=Side.SELL) for number in range(11)]
+    told = []
+    for seconds in (0.0, PATIENCE, 0.001, 0.0, 0.0):
+        await swept(bench, seconds)
+        told.append(sum(bench.books.is_foreign(7 + number) for number in range(11)))
+    assert told == [0, 0, 0, 10, 11]
+    await bench.close()
