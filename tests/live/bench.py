@@ -362,3 +362,19 @@ def book(*, spread: int = 100, size: str = "1", middle: int = PRICE) -> Book:
     level = Decimal(size)
     asks, bids = (PriceLevel(Decimal(middle + spread // 2), level),), (PriceLevel(Decimal(middle - spread // 2), level),)
     return Book(symbol="BTC", asks=asks, bids=bids, at_ns=START_NS)
+
+
+def position(position_id: int = 70, size: str = "0.1", side: Side = Side.BUY) -> Position:
+    """Return a leverage position as the exchange lists it."""
+    return Position(
+        position_id=position_id,
+        symbol="BTC_JPY",
+        side=side,
+        size=Decimal(size),
+        reserved_size=Decimal(0),
+        price=Decimal(PRICE),
+        unrealized_pnl_jpy=Decimal(0),
+        leverage=Decimal(2),
+        losscut_price=None,
+        opened_at_ns=START_NS,
+    )

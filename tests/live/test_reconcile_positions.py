@@ -3,33 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC_JPY, PRICE, START_NS, STOP, fill
+from tests.live.bench import BTC_JPY, STOP, fill, position
 from tests.live.historian import Historian
 from tests.live.test_reconcile import CONFIRM, desk, impatient, look, told
 
 from gmobot.errors import Category, Refused, Unavailable
 from gmobot.venue.models import Position, Settle, Side
-
-
-def position(position_id: int = 70, size: str = "0.1", side: Side = Side.BUY) -> Position:
-    return Position(
-        position_id=position_id,
-        symbol="BTC_JPY",
-        side=side,
-        size=Decimal(size),
-        reserved_size=Decimal(0),
-        price=Decimal(PRICE),
-        unrealized_pnl_jpy=Decimal(0),
-        leverage=Decimal(2),
-        losscut_price=None,
-        opened_at_ns=START_NS,
-    )
 
 
 async def holder(directory: Path) -> Historian:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC, BTC_JPY, PRICE, SECOND, START_NS, fill
+from tests.live.bench import BTC, BTC_JPY, SECOND, START_NS, fill, position
 from tests.live.historian import CAPITAL, YEN, Historian
 
 from gmobot.clock import trading_day_start_ns
@@ -203,18 +203,7 @@ async def holder(directory: Path) -> Historian:
 
 
 def foreign(position_id: int = 9) -> Position:
-    return Position(
-        position_id=position_id,
-        symbol="BTC_JPY",
-        side=Side.BUY,
-        size=Decimal("0.5"),
-        reserved_size=Decimal(0),
-        price=Decimal(PRICE),
-        unrealized_pnl_jpy=Decimal(0),
-        leverage=Decimal(2),
-        losscut_price=None,
-        opened_at_ns=START_NS,
-    )
+    return position(position_id, "0.5")
 
 
 def booked_for(bench: Historian) -> list[tuple[str, str, int]]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.live.bench import BTC_JPY, PRICE, START_NS, Bench, book, order
+from tests.live.bench import BTC_JPY, PRICE, START_NS, Bench, book, order, position
 
 from gmobot.clock import elapsed_ns
 from gmobot.errors import Category, NotSent, OutcomeUnknown, Refused, VenueError
@@ -21,7 +21,6 @@ from gmobot.venue.models import (
     OrderStatus,
     OrderType,
     OrderUpdate,
-    Position,
     Settle,
     Side,
     TimeInForce,
@@ -171,18 +170,7 @@ async def test_several_pieces_are_closed_in_bulk_and_one_by_one_beside_a_foreign
     desk.want(100, stop=STOP, may_open=False)
     await desk.trader.turn()
     assert desk.closes() == [("SELL", "STOP", Decimal("0.100"), None)]
-    foreign = Position(
-        position_id=9,
-        symbol="BTC_JPY",
-        side=Side.BUY,
-        size=Decimal("0.5"),
-        reserved_size=Decimal(0),
-        price=Decimal(PRICE),
-        unrealized_pnl_jpy=Decimal(0),
-        leverage=Decimal(2),
-        losscut_price=None,
-        opened_at_ns=START_NS,
-    )
+    foreign = position(9, "0.5")
     desk.tracker.on_position(foreign, gone=False)
     gone = desk.there(2, type=OrderType.STOP, price=Decimal(STOP), status=OrderStatus.CANCELLED)
     await desk.tracker.on_update(OrderUpdate(order=gone))
